@@ -1,0 +1,1 @@
+"""What a study is, and every way to read an image of one."""

@@ -1,0 +1,1 @@
+"""DICOM: headers, frames, pixel transforms, character sets, grouping into studies."""

@@ -1,0 +1,232 @@
+"""A model's card: everything that must be known about it before it may score a study.
+
+The card travels beside ``model.onnx`` as ``card.json`` and is bound to it by its SHA-256. It is the one
+place where a class, its code, its operating points and the way an image becomes the network's input are
+written down; a model whose card lacks calibration, operating points or an input specification is refused
+(:mod:`models.artifact`).
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from data.study import Modality
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
+ClassKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Severity(StrEnum):
+    """How bad it is to read a study of this class late."""
+
+    CRITICAL = "critical"
+    URGENT = "urgent"
+    ROUTINE = "routine"
+    LOW = "low"
+
+
+class Resize(StrEnum):
+    """How a frame of any shape becomes the network's rectangle."""
+
+    CENTRE_CROP = "centre-crop"  # the shorter side fills the rectangle, the middle is kept
+    SQUASH = "squash"  # both sides are scaled, the aspect ratio is not kept
+    PAD = "pad"  # the longer side fills the rectangle, the rest is black
+
+
+class Colour(StrEnum):
+    """What the network's channels are."""
+
+    RGB = "rgb"  # sRGB
+    GREY = "grey"  # the displayed grey, repeated on three channels
+    WINDOWS = "windows"  # one channel a window of the quantities (CT)
+    NEIGHBOURS = "neighbours"  # the slice before, the slice, the slice after, one grey channel each
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Code(_Part):
+    """A coded concept: SNOMED CT is scheme ``SCT``."""
+
+    scheme: Literal["SCT", "DCM", "ICD-10", "ICD-11"] = "SCT"
+    value: str
+    meaning: str
+
+
+class Interval(_Part):
+    """A figure with its 95 % interval and the number of samples it rests on."""
+
+    value: float
+    low: float
+    high: float
+    n: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _holds_its_value(self) -> Self:
+        if not self.low - 1e-9 <= self.value <= self.high + 1e-9:
+            raise ValueError(f"value {self.value} lies outside its interval [{self.low}, {self.high}]")
+        return self
+
+
+class ClassSpec(_Part):
+    """One class the network knows, in the order of its logits."""
+
+    key: ClassKey
+    name_en: str
+    name_zh: str
+    code: Code
+    severity: Severity
+    is_finding: bool = Field(description="False for the class that says 'nothing found'.")
+
+
+class Window(_Part):
+    """A linear window on modality values: centre and width in the values' unit."""
+
+    centre: float
+    width: float = Field(gt=0)
+
+
+class InputRules(_Part):
+    """Which studies the model is for."""
+
+    modalities: tuple[Modality, ...] = Field(min_length=1)
+    body_parts: tuple[str, ...] = Field(
+        default=(), description="DICOM Body Part Examined codes; empty: not checked."
+    )
+    min_side_px: int = Field(default=32, ge=1, description="A smaller picture is not scored.")
+    max_frames: int = Field(default=4096, ge=1)
+
+
+class InputSpec(_Part):
+    """How a frame becomes the network's input: ``(batch, height, width, 3)`` uint8.
+
+    Normalisation stands in the graph. `crop` is the part of the shorter side that is kept before
+    resizing (1.0: all of it).
+    """
+
+    height: int = Field(ge=16)
+    width: int = Field(ge=16)
+    colour: Colour
+    resize: Resize
+    crop: float = Field(default=1.0, gt=0.0, le=1.0)
+    windows: tuple[Window, ...] = ()
+    flips: bool = Field(default=False, description="Mean over the frame and its mirror image.")
+
+    @model_validator(mode="after")
+    def _windows_where_they_belong(self) -> Self:
+        if (self.colour is Colour.WINDOWS) != (len(self.windows) == 3):
+            raise ValueError("three windows are needed for colour 'windows', and none otherwise")
+        return self
+
+
+class Pooling(StrEnum):
+    """How the frames of a study become one score."""
+
+    MEAN_LOGITS = "mean-logits"
+    WORST_FRAME = "worst-frame"  # the frame with the highest evidence for a finding
+    NOISY_OR = "noisy-or"
+
+
+class Calibration(_Part):
+    """Temperature scaling: probabilities are ``softmax(logits / temperature)``."""
+
+    method: Literal["temperature"] = "temperature"
+    temperature: float = Field(gt=0)
+    fitted_on: str
+    n: int = Field(gt=0)
+    ece_before: Probability
+    ece_after: Probability
+
+
+class OperatingPoint(_Part):
+    """A threshold on one class, or on the sum of several, and what it gives."""
+
+    name: Literal["rule-out", "balanced", "rule-in"]
+    classes: tuple[ClassKey, ...] = Field(min_length=1)
+    threshold: Probability
+    sensitivity: Interval
+    specificity: Interval
+    chosen_on: str
+
+
+class Novelty(_Part):
+    """Distance of a feature vector from those of training; the numbers are in ``novelty.npz``.
+
+    The score is the distance divided by `threshold`: above 1.0 the model abstains.
+    """
+
+    method: Literal["mahalanobis"] = "mahalanobis"
+    threshold: float = Field(gt=0)
+    acceptance: Probability
+    file_sha256: Sha256
+
+
+class TrainingData(_Part):
+    """A set the model was fitted or measured on."""
+
+    source: str
+    licence: str
+    role: Literal["train", "validation", "test"]
+    split: str
+    split_sha256: Sha256
+    n_images: int = Field(ge=0)
+    n_groups: int = Field(ge=0)
+
+
+class Metric(_Part):
+    """One measured figure."""
+
+    name: str
+    split: str
+    figure: Interval
+    group: str = "all"
+
+
+class ModelCard(_Part):
+    """The card itself; see the module's text."""
+
+    schema_version: Literal[1] = 1
+    name: Slug
+    version: str = Field(pattern=r"^[0-9]+(\.[0-9]+)*$")
+    title_en: str
+    title_zh: str
+    task: Slug
+    created: datetime
+    licence: str
+    applies_to: InputRules
+    classes: tuple[ClassSpec, ...] = Field(min_length=2)
+    input: InputSpec
+    pooling: Pooling = Pooling.MEAN_LOGITS
+    calibration: Calibration
+    operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
+    default_operating_point: Literal["rule-out", "balanced", "rule-in"] = "balanced"
+    novelty: Novelty | None = None
+    training_data: tuple[TrainingData, ...] = Field(min_length=1)
+    metrics: tuple[Metric, ...] = Field(min_length=1)
+    intended_use: str
+    limits: tuple[str, ...] = Field(min_length=1)
+    recipe_sha256: Sha256
+    onnx_sha256: Sha256
+
+    @property
+    def class_keys(self) -> tuple[str, ...]:
+        """The classes' keys in the order of the logits."""
+        return tuple(spec.key for spec in self.classes)
+
+    @model_validator(mode="after")
+    def _names_its_own_classes(self) -> Self:
+        keys = self.class_keys
+        if len(set(keys)) != len(keys):
+            raise ValueError(f"class keys repeat: {keys}")
+        for point in self.operating_points:
+            unknown = set(point.classes) - set(keys)
+            if unknown:
+                raise ValueError(f"operating point {point.name} names unknown classes {sorted(unknown)}")
+        if self.default_operating_point not in {point.name for point in self.operating_points}:
+            raise ValueError(f"there is no operating point {self.default_operating_point!r}")
+        return self

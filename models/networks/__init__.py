@@ -1,0 +1,1 @@
+"""The networks, in torch; opened by training only."""

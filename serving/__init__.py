@@ -1,0 +1,1 @@
+"""Receives, scores, ranks and shows studies."""

@@ -1,0 +1,1 @@
+"""How images come in: files and folders, archives, HTTP uploads."""

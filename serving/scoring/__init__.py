@@ -1,0 +1,1 @@
+"""From a study to its score, its findings and its key images."""

@@ -1,0 +1,1 @@
+"""Fits, evaluates, calibrates, exports and reports on classifiers."""
