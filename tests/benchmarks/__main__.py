@@ -21,9 +21,8 @@ def main(words: list[str]) -> int:
     if not chosen:
         print(f"no benchmark is named like {' '.join(words)}; there are {', '.join(names)}", file=sys.stderr)
         return 2
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}"
-    )
+    machine = platform.processor() or platform.machine()
+    print(f"{machine}, {os.cpu_count()} cores, Python {sys.version.split()[0]}")
     figures: list[Figure] = []
     failed = False
     for name in chosen:

@@ -64,4 +64,5 @@ def _natural_noise(rows: int, columns: int) -> NDArray[np.uint8]:
         spectrum = amplitude * np.exp(2j * np.pi * rng.random(amplitude.shape))
         channel = np.fft.irfft2(spectrum, s=(rows, columns))
         channels.append(128 + 50 * channel / channel.std())
-    return np.clip(np.stack(channels, axis=-1), 0, 255).astype(np.uint8)
+    picture: NDArray[np.uint8] = np.clip(np.stack(channels, axis=-1), 0, 255).astype(np.uint8)
+    return picture
