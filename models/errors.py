@@ -78,6 +78,10 @@ class InputError(ModelError):
     """A batch that is not what the model's input specification says."""
 
 
+class OutputError(ModelError):
+    """A network that failed, or gave what no result may rest on."""
+
+
 class NoModelError(ModelError):
     """No model is in charge of a study.
 

@@ -1,0 +1,199 @@
+"""Runs a model; the only home of onnxruntime.
+
+The graph takes ``image``, (batch, height, width, 3) uint8, and gives ``logits``, ``features`` and ``map``.
+Normalisation, and the mean over the mirror image where the card says ``flips``, stand in the graph, so
+what runs here is what was exported and proven. A session says on which execution provider it runs and is
+refused where that is not the one asked for: it never falls back on the CPU unasked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession, SessionOptions
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from models.artifact import ONNX, Artifact
+from models.errors import ArtifactError, InputError, OutputError, ProviderError
+
+INPUT = "image"
+LOGITS, FEATURES, MAP = "logits", "features", "map"
+
+CPU = "CPUExecutionProvider"
+
+# onnxruntime's exceptions share no base of their own; a provider may also raise Python's
+_ORT_FAILURES: tuple[type[Exception], ...] = (
+    *(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+    RuntimeError,
+    ValueError,
+    OSError,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """What the network says of a batch.
+
+    Attributes
+    ----------
+    logits : (n, n_classes) float32
+        Before temperature and softmax.
+    features : (n, n_features) float32
+        The vector the last layer sees; novelty measures it.
+    maps : (n, map_height, map_width, n_classes) float32
+        Class activation maps: the mean of one over its places, plus the class's bias, is the logit.
+    """
+
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+    maps: NDArray[np.float32]
+
+
+def available_providers() -> tuple[str, ...]:
+    """Name the execution providers of this installation, the quickest first."""
+    return tuple(onnxruntime.get_available_providers())
+
+
+class Session:
+    """A loaded model, ready to run; safe to share between threads.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        A checked model.
+    providers : sequence of str
+        Execution providers in order of preference. A node that none of them takes makes the session
+        fail; name the CPU's last to allow it.
+    threads : int
+        For one run. One session a core beats one session on all cores.
+
+    Raises
+    ------
+    ProviderError
+        If a provider is missing or onnxruntime would use another in its place.
+    ArtifactError
+        If the graph cannot be loaded or its inputs and outputs are not what the card says.
+    """
+
+    def __init__(self, artifact: Artifact, *, providers: Sequence[str] = (CPU,), threads: int = 1) -> None:
+        self.artifact = artifact
+        _check_available(providers)
+        try:
+            # from memory, so that the graph cannot draw in files that no hash covers
+            self._session = InferenceSession(
+                artifact.onnx_path.read_bytes(),
+                _options(providers, threads),
+                providers=list(providers),
+                enable_fallback=0,
+            )
+        except _ORT_FAILURES as error:
+            raise _refusal(artifact, f"cannot be loaded: {error}") from error
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        """The execution providers that are active, as onnxruntime reports them."""
+        if self.providers[: len(providers)] != tuple(providers):
+            raise ProviderError(providers, self.providers, "were replaced by onnxruntime")
+        _check_signature(artifact, self._session)
+        self._check_outputs()
+
+    def run(self, batch: NDArray[np.uint8]) -> Outputs:
+        """Run the network.
+
+        Parameters
+        ----------
+        batch : (n, height, width, 3) uint8
+            Results of :func:`models.preprocess.to_input`; n is at least 1.
+
+        Raises
+        ------
+        InputError
+            If the batch is of another shape or type.
+        OutputError
+            If the runtime fails or a logit is not a finite number.
+        """
+        spec = self.artifact.card.input
+        if batch.dtype != np.uint8 or batch.shape[1:] != (spec.height, spec.width, 3) or not len(batch):
+            raise InputError(
+                f"{self.artifact.label} takes (n, {spec.height}, {spec.width}, 3) uint8, not "
+                f"{batch.shape} {batch.dtype}"
+            )
+        try:
+            logits, features, maps = self._session.run([LOGITS, FEATURES, MAP], {INPUT: batch})
+        except _ORT_FAILURES as error:
+            raise OutputError(f"{self.artifact.label} failed on a batch of {len(batch)}: {error}") from error
+        if not np.isfinite(logits).all():
+            raise OutputError(f"{self.artifact.label} gave a logit that is not a finite number")
+        return Outputs(logits=logits, features=features, maps=maps)
+
+    def _check_outputs(self) -> None:
+        """Run one black picture: what the graph declares may differ from what it gives."""
+        card = self.artifact.card
+        try:
+            outputs = self.run(np.zeros((1, card.input.height, card.input.width, 3), np.uint8))
+        except OutputError as error:
+            raise _refusal(self.artifact, f"does not run: {error}") from error
+        n_classes = len(card.classes)
+        shapes = (outputs.logits.shape, outputs.features.shape[:1], outputs.maps.shape[::3])
+        if shapes != ((1, n_classes), (1,), (1, n_classes)) or outputs.features.ndim != 2:
+            raise _refusal(
+                self.artifact,
+                f"gives logits {outputs.logits.shape}, features {outputs.features.shape} and map "
+                f"{outputs.maps.shape} for one picture, expected (1, {n_classes}), (1, n) and "
+                f"(1, h, w, {n_classes})",
+            )
+        novelty = self.artifact.novelty
+        if novelty is not None and novelty.means.shape[1] != outputs.features.shape[1]:
+            raise _refusal(
+                self.artifact,
+                f"gives {outputs.features.shape[1]} features, but novelty.npz was fitted on "
+                f"{novelty.means.shape[1]}",
+            )
+
+
+def _options(providers: Sequence[str], threads: int) -> SessionOptions:
+    options = SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; warnings go to stderr unasked
+    # an idle thread that spins takes the core from the decoder next to it
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if CPU not in providers:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    return options
+
+
+def _check_available(providers: Sequence[str]) -> None:
+    available = available_providers()
+    missing = [name for name in providers if name not in available]
+    if missing or not providers:
+        raise ProviderError(providers, available, f"lack {', '.join(missing)}" if missing else "are none")
+
+
+def _check_signature(artifact: Artifact, session: InferenceSession) -> None:
+    spec, n_classes = artifact.card.input, len(artifact.card.classes)
+    found = {node.name: (node.type, node.shape) for node in session.get_inputs()}
+    if list(found) != [INPUT]:
+        raise _refusal(artifact, f"takes {', '.join(found) or 'nothing'}, expected '{INPUT}' alone")
+    kind, shape = found[INPUT]
+    if kind != "tensor(uint8)" or shape[1:] != [spec.height, spec.width, 3] or isinstance(shape[0], int):
+        raise _refusal(
+            artifact,
+            f"takes {kind} {shape}, expected tensor(uint8) ['batch', {spec.height}, {spec.width}, 3]",
+        )
+    outputs = {node.name: (node.type, node.shape) for node in session.get_outputs()}
+    for name, n_axes, last in ((LOGITS, 2, n_classes), (FEATURES, 2, None), (MAP, 4, n_classes)):
+        if name not in outputs:
+            raise _refusal(artifact, f"gives {', '.join(outputs)}, but no '{name}'")
+        kind, shape = outputs[name]
+        wrong_last = last is not None and isinstance(shape[-1], int) and shape[-1] != last
+        if kind != "tensor(float)" or len(shape) != n_axes or wrong_last:
+            raise _refusal(
+                artifact,
+                f"gives '{name}' as {kind} {shape}, expected {n_axes} axes of tensor(float)"
+                + ("" if last is None else f", the last {last}"),
+            )
+
+
+def _refusal(artifact: Artifact, problem: str) -> ArtifactError:
+    return ArtifactError(artifact.folder, ONNX, problem, "export the model again")
