@@ -101,7 +101,7 @@ def test_novelty_fitted_on_other_features_is_refused(tmp_path: Path) -> None:
 
 
 def test_finding_a_model_does_not_load_the_runtime() -> None:
-    program = "import sys, models.artifact; print('onnxruntime' in sys.modules)"
+    program = "import sys, models.registry; print('onnxruntime' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=dict(os.environ)
     )

@@ -1,0 +1,226 @@
+"""Which models there are, and which of them is in charge of a study.
+
+Models lie in folders as ``<name>/<version>/``. A broken one is named in `refused` and takes no other down
+with it. Of each name the highest version is in charge, unless ``in-charge.toml`` beside the models says
+otherwise::
+
+    in_charge = ["derm-lesion/1"]
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data.study import Series, Study
+from models.artifact import Artifact, read_artifact
+from models.card import InputRules
+from models.errors import ArtifactError, NoModelError
+
+PINS = "in-charge.toml"
+
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
+
+
+def shipped_folder() -> Path:
+    """Give the folder of the models that come with the product."""
+    return Path(__file__).resolve().parent / "shipped"
+
+
+class Registry:
+    """The models of one or several folders, read and checked when it is made.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Where two hold the same version of the same model, the first counts. A folder that does not
+        exist holds no models.
+
+    Attributes
+    ----------
+    refused : tuple of ArtifactError
+        What stands in the folders but may not be used, and why.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._artifacts: dict[tuple[str, str], Artifact] = {}
+        self._pinned: set[str] = set()
+        refused: list[ArtifactError] = []
+        for folder in folders:
+            for version_folder in _version_folders(folder):
+                try:
+                    self._add(version_folder)
+                except ArtifactError as error:
+                    refused.append(error)
+        for folder in folders:
+            try:
+                self._pinned |= self._read_pins(folder)
+            except ArtifactError as error:
+                refused.append(error)
+        self.refused = tuple(refused)
+
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """Give every usable model, by name and then by version, the oldest first."""
+        return tuple(
+            sorted(self._artifacts.values(), key=lambda one: (one.card.name, version_key(one.card.version)))
+        )
+
+    def get(self, name: str, version: str | None = None) -> Artifact:
+        """Give a model by its name: this version, else the one in charge (pinned, or the highest).
+
+        Raises
+        ------
+        NoModelError
+            If there is none; names those that there are.
+        """
+        found = [one for one in self.artifacts() if one.card.name == name]
+        if version is not None:
+            found = [one for one in found if one.card.version == version]
+        if not found:
+            asked = name if version is None else f"{name}/{version}"
+            raise NoModelError(asked, f"is not among the models: {self._listing()}")
+        pinned = [one for one in found if one.label in self._pinned]
+        return (pinned or found)[-1]
+
+    def in_charge_of(self, study: Study) -> Artifact:
+        """Choose the model that scores a study.
+
+        Raises
+        ------
+        NoModelError
+            If none takes it; says why, model by model.
+
+        Notes
+        -----
+        A pinned model comes before all others. Then the more specific rule wins: the one that names the
+        study's body part, then the one for fewer modalities, then the one that asks for the larger
+        picture; last the name decides. So the choice depends on nothing but study and models.
+        """
+        names = sorted({artifact.card.name for artifact in self.artifacts()})
+        candidates = [self.get(name) for name in names]
+        misfits = {artifact.label: why_not(study, artifact.card.applies_to) for artifact in candidates}
+        fitting = [artifact for artifact in candidates if not misfits[artifact.label]]
+        if not fitting:
+            modalities = ", ".join(sorted({str(series.modality) for series in study.series})) or "no series"
+            reasons = "; ".join(f"{label} {why}" for label, why in misfits.items()) or self._listing()
+            raise NoModelError(study.uid, f"({modalities}) is taken by no model: {reasons}")
+        return min(fitting, key=lambda artifact: self._preference(study, artifact))
+
+    def _preference(self, study: Study, artifact: Artifact) -> tuple[object, ...]:
+        rules = artifact.card.applies_to
+        states_body_part = any(series.body_part for series in series_taken(study, rules))
+        # a rule for a body part that the study does not state is a guess: after the general model
+        body_part_rank = 1 if not rules.body_parts else 0 if states_body_part else 2
+        return (
+            artifact.label not in self._pinned,
+            body_part_rank,
+            len(rules.modalities),
+            -rules.min_side_px,
+            artifact.card.name,
+        )
+
+    def _add(self, folder: Path) -> None:
+        artifact = read_artifact(folder)
+        card = artifact.card
+        if (folder.parent.name, folder.name) != (card.name, card.version):
+            raise ArtifactError(
+                folder,
+                "card.json",
+                f"is of {artifact.label}",
+                f"move the folder to {card.name}/{card.version}",
+            )
+        known = self._artifacts.setdefault((card.name, card.version), artifact)
+        if known.card != card:
+            raise ArtifactError(
+                folder,
+                "",
+                f"is another model than {known.folder}, under the same version",
+                "give it a new version",
+            )
+
+    def _read_pins(self, folder: Path) -> set[str]:
+        path = folder / PINS
+        if not path.is_file():
+            return set()
+        try:
+            labels = tomllib.loads(path.read_text(encoding="utf-8")).get("in_charge")
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise ArtifactError(folder, PINS, f"cannot be read: {error}", "mend it") from error
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise ArtifactError(folder, PINS, "has no list 'in_charge'", 'write in_charge = ["name/version"]')
+        unknown = [label for label in labels if label not in {one.label for one in self._artifacts.values()}]
+        if unknown:
+            raise ArtifactError(folder, PINS, f"pins {', '.join(unknown)}", f"there are {self._listing()}")
+        return set(labels)
+
+    def _listing(self) -> str:
+        taken = (
+            f"{artifact.label} (takes {', '.join(artifact.card.applies_to.modalities)})"
+            for artifact in self.artifacts()
+        )
+        return ", ".join(taken) or "there are no models"
+
+
+def series_taken(study: Study, rules: InputRules) -> tuple[Series, ...]:
+    """Give the part of a study that a model scores.
+
+    Series of another modality or body part fall out, and so do frames that are too small. A series that
+    does not state its body part is taken: many devices leave it empty.
+    """
+    parts = {_body_part(part) for part in rules.body_parts}
+    taken = []
+    for series in study.series:
+        if series.modality not in rules.modalities:
+            continue
+        if parts and series.body_part and _body_part(series.body_part) not in parts:
+            continue
+        frames = tuple(
+            frame
+            for frame in series.frames
+            if min(frame.instance.rows, frame.instance.columns) >= rules.min_side_px
+        )
+        if frames:
+            taken.append(replace(series, frames=frames))
+    return tuple(taken)
+
+
+def why_not(study: Study, rules: InputRules) -> str:
+    """Say in a clause why a model does not take a study; empty where it does."""
+    if not any(series.modality in rules.modalities for series in study.series):
+        return f"takes {', '.join(rules.modalities)}"
+    taken = series_taken(study, rules)
+    if not taken:
+        body_parts = ", ".join(rules.body_parts)
+        about_parts = f"{body_parts} and " if body_parts else ""
+        return f"takes {about_parts}pictures of at least {rules.min_side_px} px on the shorter side"
+    n_frames = sum(len(series.frames) for series in taken)
+    if n_frames > rules.max_frames:
+        return f"takes at most {rules.max_frames} frames, not {n_frames}"
+    return ""
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Order versions as numbers, so that 10 comes after 9 and 1.10 after 1.9.
+
+    Examples
+    --------
+    >>> sorted(["1.10", "1.9", "10", "2"], key=version_key)
+    ['1.9', '1.10', '2', '10']
+    """
+    return tuple(int(part) for part in version.split("."))
+
+
+def _version_folders(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        return
+    for name_folder in sorted(folder.iterdir()):
+        # a hidden folder is a version that is being written
+        if name_folder.is_dir() and not name_folder.name.startswith("."):
+            for version_folder in sorted(name_folder.iterdir()):
+                if version_folder.is_dir() and _VERSION.fullmatch(version_folder.name):
+                    yield version_folder
+
+
+def _body_part(code: str) -> str:
+    return code.strip().upper()
