@@ -1,0 +1,109 @@
+"""Where a run stands, in one file that is either the old one or the new one, never half of one.
+
+Random numbers need no place in it: every order and every step is seeded by the recipe's seed, the epoch and
+the step (see :mod:`training.loop`), so that where a run stands is two numbers. Weights are safetensors; the
+rest is JSON in that file's header.
+"""
+
+import os
+from dataclasses import asdict, dataclass, field
+from json import dumps, loads
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from training.ema import MovingAverage
+from training.errors import RunError
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    `epoch` and `step` are the next to be done, counted from 0 (a step within its epoch); `loss_sum` is
+    the sum of this epoch's losses so far. `history` holds a line of figures for each epoch done.
+    """
+
+    fit_sha256: str
+    epoch: int = 0
+    step: int = 0
+    n_steps: int = 0
+    loss_sum: float = 0.0
+    best_epoch: int | None = None
+    is_finished: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def write_checkpoint(
+    path: Path,
+    progress: Progress,
+    network: nn.Module,
+    average: MovingAverage,
+    optimiser: torch.optim.Optimizer,
+) -> None:
+    """Write all that is needed to go on."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in average.state.items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    write_tensors(path, tensors, {"progress": dumps(asdict(progress))})
+
+
+def read_progress(path: Path) -> Progress:
+    """Read how far a run is, without its weights."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Progress(**loads(file.metadata()["progress"]))
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+        raise RunError(
+            f"{path} is no checkpoint of this program ({error}); move it away to start anew"
+        ) from error
+
+
+def read_checkpoint(
+    path: Path, network: nn.Module, average: MovingAverage, optimiser: torch.optim.Optimizer
+) -> Progress:
+    """Put network, average and optimiser where they were.
+
+    Raises
+    ------
+    RunError
+        If the file is no checkpoint.
+    """
+    progress = read_progress(path)
+    tensors = read_tensors(path)
+    network.load_state_dict(_under("network.", tensors))
+    for name, tensor in _under("average.", tensors).items():
+        average.state[name].copy_(tensor)
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _under("optimiser.", tensors).items():
+        index, key = name.split(".", 1)
+        states.setdefault(int(index), {})[key] = tensor
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": states, "param_groups": groups})
+    return progress
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors so that `path` is whole at any moment, after a power cut too."""
+    content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a file."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a handle, no dict)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,186 @@
+"""The labelled set as the network sees it: every image decoded and resized once, then read from a file.
+
+The rows of a source are put into folds and their pictures, preprocessed exactly as serving does
+(:func:`models.preprocess.to_input`), go into one file of uint8 that is mapped into memory. Its name is the
+hash of all that decides its content, so that a changed file, source or size makes a new one; a cache that
+was cut off while it was made is continued where it stopped.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from data.errors import DataError
+from data.folds import check_groups, make_folds, split_sha256
+from data.study import LabelledImage
+from models.card import InputSpec
+from models.preprocess import preprocessing_sha256
+from training.errors import DatasetError
+from training.recipe import FoldSpec, Recipe
+from training.sources import read_picture, read_source
+
+Pixels = NDArray[np.uint8]
+# Progress is written down after so many images: at most this many are decoded twice after a kill.
+PROGRESS_EVERY = 256
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """The rows of a source.
+
+    Parameters
+    ----------
+    images : (n_rows,) LabelledImage
+        In the source's order.
+    labels : (n_rows,) int64
+        Index of each row's class in the recipe's order.
+    folds : (n_rows,) intp
+        The fold of each row; those of one group are equal.
+    names : (n_rows,) str
+        Each image's name, unique within the set.
+    """
+
+    images: tuple[LabelledImage, ...]
+    labels: NDArray[np.int64]
+    folds: NDArray[np.intp]
+    names: tuple[str, ...]
+
+    @property
+    def groups(self) -> NDArray[np.str_]:
+        """The group of each row."""
+        return np.array([image.group for image in self.images])
+
+    @property
+    def split_sha256(self) -> str:
+        """The hash by which a card names this split."""
+        return split_sha256(self.names, self.folds)
+
+    def rows_in(self, folds: Sequence[int]) -> NDArray[np.intp]:
+        """Give the row numbers of some folds, in order."""
+        return np.flatnonzero(np.isin(self.folds, folds))
+
+
+def read_labelled_set(recipe: Recipe, datasets: Path | None) -> LabelledSet:
+    """Read the recipe's source and put its rows into folds.
+
+    Raises
+    ------
+    DatasetError
+        If the source is missing or broken, or has a label that the recipe has no class for.
+    """
+    root = locate(recipe, datasets)
+    try:
+        images = tuple(read_source(recipe.source, root))
+        return _with_folds(images, recipe.class_keys, recipe.folds, root)
+    except DataError as error:
+        raise DatasetError(str(error)) from error
+
+
+def locate(recipe: Recipe, datasets: Path | None) -> Path:
+    """Find the source's folder: as it stands if absolute, else under the folder of data sets."""
+    folder = Path(recipe.source.folder)
+    if not folder.is_absolute():
+        if datasets is None:
+            raise DatasetError(
+                f"the recipe's source {recipe.source.folder!r} lies under the folder of data sets; "
+                "name that with --data or in FIRSTREAD_DATASETS"
+            )
+        folder = datasets / folder
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder; it should hold {recipe.source.title}")
+    return folder
+
+
+def _with_folds(
+    images: tuple[LabelledImage, ...], classes: tuple[str, ...], spec: FoldSpec, root: Path
+) -> LabelledSet:
+    index = {key: place for place, key in enumerate(classes)}
+    for image in images:
+        if image.label not in index:
+            raise DatasetError(
+                f"{image.path} is labelled {image.label!r}; the recipe has {', '.join(classes)}"
+            )
+    names = tuple(image.path.relative_to(root).with_suffix("").as_posix() for image in images)
+    groups = [image.group for image in images]
+    folds = make_folds([image.label for image in images], groups, n_folds=spec.n, seed=spec.seed)
+    check_groups(folds, groups)
+    labels = np.array([index[image.label] for image in images], dtype=np.int64)
+    return LabelledSet(images, labels, folds, names)
+
+
+def cached_pixels(labelled: LabelledSet, spec: InputSpec, folder: Path) -> Pixels:
+    """Give every row's picture as the network's input, decoding what is not in the cache yet.
+
+    Parameters
+    ----------
+    labelled : LabelledSet
+        The rows.
+    spec : InputSpec
+        Size, colour and resizing.
+    folder : Path
+        Where caches lie; made if missing.
+
+    Returns
+    -------
+    (n_rows, spec.height, spec.width, 3) uint8
+        Mapped from the file, read-only.
+
+    Raises
+    ------
+    DatasetError
+        If a picture cannot be decoded.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = (len(labelled.images), spec.height, spec.width, 3)
+    key = _cache_key(labelled, spec)
+    path = folder / f"{key[:24]}-{spec.width}px.npy"
+    if path.exists():
+        return _mapped(path)
+    # The unfinished file has a name of its own; it gets the right one when it is whole.
+    partial, progress = path.with_suffix(".partial"), path.with_suffix(".progress")
+    n_done = int(progress.read_text()) if progress.exists() and partial.exists() else 0
+    pixels = np.lib.format.open_memmap(partial, mode="r+" if n_done else "w+", dtype=np.uint8, shape=shape)
+    for row in track(range(n_done, shape[0]), description=f"decoding at {spec.width} px", transient=True):
+        try:
+            pixels[row] = read_picture(labelled.images[row].path, spec)
+        except DataError as error:
+            raise DatasetError(str(error)) from error
+        if (row + 1) % PROGRESS_EVERY == 0:
+            pixels.flush()
+            progress.write_text(str(row + 1))
+    pixels.flush()
+    partial.replace(path)
+    progress.unlink(missing_ok=True)
+    return _mapped(path)
+
+
+def _mapped(path: Path) -> Pixels:
+    pixels: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+    return pixels
+
+
+def _cache_key(labelled: LabelledSet, spec: InputSpec) -> str:
+    """Hash what decides the pixels: preprocessing, and each file's name, size and time of change."""
+    digest = hashlib.sha256(preprocessing_sha256(spec).encode())
+    for name, image in zip(labelled.names, labelled.images, strict=True):
+        facts = image.path.stat()
+        digest.update(json.dumps([name, facts.st_size, facts.st_mtime_ns]).encode())
+    return digest.hexdigest()
+
+
+def batches(rows: NDArray[np.intp], batch_size: int, *, first: int = 0) -> Iterator[NDArray[np.intp]]:
+    """Cut rows into batches, from batch `first` on; what is left over makes a smaller last one.
+
+    Examples
+    --------
+    >>> [list(map(int, batch)) for batch in batches(np.arange(5), 2, first=1)]
+    [[2, 3], [4]]
+    """
+    for start in range(first * batch_size, len(rows), batch_size):
+        yield rows[start : start + batch_size]

@@ -1,0 +1,261 @@
+"""A recipe: everything that decides what a run gives, in one TOML file.
+
+Two runs of one recipe on one machine give the same weights, bit for bit; its hash names them both. What
+does not change the result (where the data lie, how many threads, which device) is no part of it.
+"""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.card import ClassKey, ClassSpec, InputRules, InputSpec, Pooling, Slug
+from training.errors import RecipeError
+
+Part = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceSpec(_Section):
+    """The labelled set: its kind (one of `training.sources`), and its folder.
+
+    `folder` is absolute, or lies under the folder of data sets that the environment or the command line
+    names. A `manifest` takes `table`, the CSV's name within the folder.
+    """
+
+    kind: str
+    folder: str
+    title: str
+    licence: str
+    table: str | None = None
+    limits: tuple[str, ...] = ()
+
+
+class FoldSpec(_Section):
+    """Which folds of how many train, choose and measure; groups are never torn apart."""
+
+    n: int = Field(ge=2)
+    seed: int = 0
+    test: tuple[int, ...] = (0,)
+    validation: tuple[int, ...] = (1,)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        held_out = (*self.test, *self.validation)
+        if not self.test or not self.validation:
+            raise ValueError("both test and validation need a fold")
+        if len(set(held_out)) != len(held_out) or not all(0 <= fold < self.n for fold in held_out):
+            raise ValueError(f"test and validation must be different folds of 0 to {self.n - 1}")
+        if len(held_out) >= self.n:
+            raise ValueError("no fold is left to train on")
+        return self
+
+    @property
+    def train(self) -> tuple[int, ...]:
+        """The folds that are neither tested nor validated on."""
+        held_out = {*self.test, *self.validation}
+        return tuple(fold for fold in range(self.n) if fold not in held_out)
+
+
+class NetworkSpec(_Section):
+    """The network by its name (see `models.networks.build`)."""
+
+    name: str
+    pretrained: bool = False
+    dropout: Part = 0.2
+    drop_path: Part = 0.1
+
+
+class Stage(_Section):
+    """So many epochs at one size of the image; a recipe may train small first and finish larger."""
+
+    epochs: int = Field(ge=1)
+    px: int = Field(ge=16)
+    batch_size: int = Field(ge=2)
+
+
+class OptimiserSpec(_Section):
+    """AdamW, cosine with warm-up.
+
+    `learning_rate` is reached after `warmup_epochs`, then falls to `final_part` of itself.
+    """
+
+    learning_rate: float = Field(gt=0.0)
+    warmup_epochs: float = Field(default=0.5, ge=0.0)
+    final_part: Part = 0.01
+    weight_decay: float = Field(default=0.02, ge=0.0)
+    clip_norm: float = Field(default=5.0, gt=0.0)
+    ema_decay: Part = 0.999
+
+
+class LossSpec(_Section):
+    """Cross entropy with smoothing; how rare classes are weighed.
+
+    With `balance` b, class c is drawn (or its loss weighed) as n_c ** (1 - b): 0 leaves the classes as
+    they are, 0.5 is the square-root rule, 1 makes them equal.
+    """
+
+    label_smoothing: Part = 0.05
+    balance: float = Field(default=0.5, ge=0.0, le=1.0)
+    balance_by: Literal["sampling", "weights"] = "sampling"
+    mixup_alpha: float = Field(default=0.0, ge=0.0)
+
+
+class AugmentSpec(_Section):
+    """How far each image is changed; every value is the largest change, drawn uniformly below it."""
+
+    flip_horizontal: bool = True
+    flip_vertical: bool = False
+    rotation_degrees: float = Field(default=0.0, ge=0.0, le=180.0)
+    scale: Part = 0.0
+    stretch: Part = 0.0
+    shift: Part = 0.0
+    brightness: Part = 0.0
+    contrast: Part = 0.0
+    saturation: Part = 0.0
+    hue_degrees: float = Field(default=0.0, ge=0.0, le=180.0)
+    erase_probability: Part = 0.0
+
+
+class StoppingSpec(_Section):
+    """Which figure of the validation folds chooses the epoch, and how long to wait for a better one."""
+
+    monitor: Literal["balanced_accuracy", "macro_auc"] = "balanced_accuracy"
+    patience_epochs: int = Field(default=3, ge=1)
+
+
+class PointSpec(_Section):
+    """An operating point wanted: a threshold that keeps this sensitivity, or this specificity.
+
+    `balanced` may state neither: then it maximises the sum of the two.
+    """
+
+    name: Literal["rule-out", "balanced", "rule-in"]
+    sensitivity: float | None = Field(default=None, gt=0.0, lt=1.0)
+    specificity: float | None = Field(default=None, gt=0.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _one_aim(self) -> Self:
+        if self.sensitivity is not None and self.specificity is not None:
+            raise ValueError("state a sensitivity or a specificity, not both")
+        if self.name != "balanced" and self.sensitivity is None and self.specificity is None:
+            raise ValueError(f"{self.name} must state a sensitivity or a specificity")
+        return self
+
+
+class Recipe(_Section):
+    """The whole recipe; see the module's text."""
+
+    name: Slug
+    version: str = Field(pattern=r"^[0-9]+(\.[0-9]+)*$")
+    title_en: str
+    title_zh: str
+    task: Slug
+    licence: str
+    intended_use: str
+    limits: tuple[str, ...] = ()
+    seed: int = Field(default=0, ge=0)
+    positive: tuple[ClassKey, ...] = Field(min_length=1)
+    pooling: Pooling = Pooling.MEAN_LOGITS
+    novelty_acceptance: float = Field(default=0.98, gt=0.5, lt=1.0)
+
+    source: SourceSpec
+    folds: FoldSpec
+    applies_to: InputRules
+    input: InputSpec
+    network: NetworkSpec
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    optimiser: OptimiserSpec
+    loss: LossSpec = LossSpec()
+    augment: AugmentSpec = AugmentSpec()
+    stopping: StoppingSpec = StoppingSpec()
+    operating_points: tuple[PointSpec, ...] = Field(min_length=1)
+    classes: tuple[ClassSpec, ...] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        keys = self.class_keys
+        if len(set(keys)) != len(keys):
+            raise ValueError(f"class keys repeat: {', '.join(keys)}")
+        if unknown := sorted(set(self.positive) - set(keys)):
+            raise ValueError(f"positive names unknown classes: {', '.join(unknown)}")
+        if self.input.height != self.input.width or self.stages[-1].px != self.input.height:
+            raise ValueError(
+                f"the last stage trains at {self.stages[-1].px} px, "
+                f"but the input is {self.input.height} x {self.input.width}"
+            )
+        if "balanced" not in {point.name for point in self.operating_points}:
+            raise ValueError("operating_points must have one named 'balanced'")
+        return self
+
+    @property
+    def class_keys(self) -> tuple[str, ...]:
+        """The classes' keys in the order of the logits."""
+        return tuple(spec.key for spec in self.classes)
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs of all stages together."""
+        return sum(stage.epochs for stage in self.stages)
+
+    def stage_of_epoch(self, epoch: int) -> Stage:
+        """Give the stage that an epoch, counted from 0, belongs to."""
+        for stage in self.stages:
+            if epoch < stage.epochs:
+                return stage
+            epoch -= stage.epochs
+        raise ValueError(f"the recipe has {self.n_epochs} epochs only")
+
+    def input_at(self, px: int) -> InputSpec:
+        """Give the input specification at another size."""
+        return self.input.model_copy(update={"height": px, "width": px})
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything in the recipe, whatever the file's layout and comments."""
+        return _sha256(self.model_dump(mode="json"))
+
+    @property
+    def fit_sha256(self) -> str:
+        """Hash of what decides the weights: a run may go on when only names, codes or limits changed."""
+        decisive = {"seed", "folds", "input", "network", "stages", "optimiser", "loss", "augment", "stopping"}
+        content = self.model_dump(mode="json", include=decisive)
+        source = {"kind": self.source.kind, "table": self.source.table}
+        return _sha256({**content, "classes": self.class_keys, "source": source})
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises
+    ------
+    RecipeError
+        If the file is missing, is no TOML, or a key is unknown, missing or has a wrong value.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is no TOML file: {error}") from error
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        faults = "; ".join(_fault(detail["loc"], detail["msg"]) for detail in error.errors())
+        raise RecipeError(f"{path}: {faults}") from error
+
+
+def _sha256(content: dict[str, object]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _fault(location: tuple[int | str, ...], message: str) -> str:
+    key = ".".join(str(part) for part in location) or "the recipe"
+    return f"{key}: {message[:1].lower()}{message[1:]}"

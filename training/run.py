@@ -1,0 +1,136 @@
+"""A run's folder: what went in, how far it is, what came out.
+
+``recipe.toml`` and ``run.json`` say what was run on what; ``checkpoint.safetensors`` is where it stands,
+``best.safetensors`` the weights of the best epoch, ``metrics.jsonl`` a line for each epoch.
+"""
+
+import json
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.dataset import LabelledSet
+from training.errors import RunError
+from training.recipe import Recipe
+
+PACKAGES = ("firstread", "torch", "torchvision", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The paths in a run's folder."""
+
+    folder: Path
+
+    @property
+    def facts(self) -> Path:
+        """What was run on what."""
+        return self.folder / "run.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run stands."""
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The weights of the best epoch."""
+        return self.folder / "best.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """A line of JSON for each epoch."""
+        return self.folder / "metrics.jsonl"
+
+    def predictions(self, part: str) -> Path:
+        """What the best weights give for a part of the split: ``train``, ``validation`` or ``test``."""
+        return self.folder / f"predictions-{part}.npz"
+
+    @property
+    def evaluation(self) -> Path:
+        """The figures on the test folds."""
+        return self.folder / "evaluation.json"
+
+    @property
+    def calibration(self) -> Path:
+        """Temperature and operating points."""
+        return self.folder / "calibration.json"
+
+    @property
+    def export(self) -> Path:
+        """The model's folder as it is shipped."""
+        return self.folder / "export"
+
+    def open_for(self, recipe: Recipe, labelled: LabelledSet, device: torch.device) -> None:
+        """Make the folder, or check that it is this recipe's on this data.
+
+        Raises
+        ------
+        RunError
+            If the folder holds a run of another recipe or of other data.
+        """
+        facts = {
+            "recipe": recipe.name,
+            "fit_sha256": recipe.fit_sha256,
+            "split_sha256": labelled.split_sha256,
+            "n_images": len(labelled.images),
+        }
+        if self.facts.exists():
+            self._check(facts)
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        started = {
+            **facts,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seed": recipe.seed,
+            "device": str(device),
+            "n_threads": torch.get_num_threads(),
+            "python": platform.python_version(),
+            "versions": {package: version(package) for package in PACKAGES},
+        }
+        write_json(self.folder / "recipe.json", recipe.model_dump(mode="json"))
+        write_json(self.facts, started)
+
+    def check_is_of(self, recipe: Recipe, labelled: LabelledSet) -> None:
+        """Raise RunError unless the folder holds a run of this recipe on this data."""
+        if not self.facts.exists():
+            raise RunError(f"{self.folder} holds no run; start one with: firstread-train fit")
+        self._check({"fit_sha256": recipe.fit_sha256, "split_sha256": labelled.split_sha256})
+
+    def _check(self, facts: dict[str, Any]) -> None:
+        stored = read_json(self.facts)
+        meaning = {"fit_sha256": "of another recipe", "split_sha256": "on other data or another split"}
+        for key, phrase in meaning.items():
+            if stored.get(key) != facts[key]:
+                raise RunError(f"{self.folder} holds a run {phrase}; choose another folder with --run")
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON so that `path` is whole at any moment."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises
+    ------
+    RunError
+        If the file is missing or no JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise RunError(f"{path} is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} holds no JSON object")
+    return content
