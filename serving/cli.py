@@ -2,7 +2,15 @@
 
 import typer
 
+from serving.worklist.command import simulate
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command()(simulate)
+
+
+@app.callback()
+def firstread() -> None:
+    """Read every incoming study first: score images, order the queue. For prioritisation only."""
 
 
 def main() -> None:
