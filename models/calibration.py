@@ -16,7 +16,7 @@ from models.card import Interval
 
 Floats = NDArray[np.float64] | NDArray[np.float32]
 
-# Where the temperature is sought. At a border the logits carry no information (the upper), or separate
+# Where the temperature is sought. Near a border the logits carry no information (the upper), or separate
 # the validation set without an error (the lower), and the figure should not be trusted.
 TEMPERATURE_RANGE = (0.05, 20.0)
 
