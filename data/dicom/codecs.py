@@ -158,14 +158,16 @@ def inflate_frame(data: bytes, n_expected: int) -> bytes:
 
 
 def _unpack_bits(packed: bytes, n_expected: int) -> NDArray[np.uint8]:
-    try:
-        # Writers pad a segment to even length; what the padding unpacks to is at most one run of 128.
-        unpacked = imagecodecs.packbits_decode(packed, out=n_expected + 128)
-    except (RuntimeError, ValueError) as error:
-        raise CodecError(f"RLE segment cannot be unpacked ({error})") from error
-    if len(unpacked) < n_expected:
-        raise CodecError(f"RLE segment gives {len(unpacked):,} of {n_expected:,} bytes")
-    return np.frombuffer(unpacked, np.uint8, n_expected)
+    # Segments are padded to even length, with a zero as the standard has it or with anything; what the
+    # padding unpacks to is at most one run of 128.
+    for piece in (packed, packed[:-1]):
+        try:
+            unpacked = imagecodecs.packbits_decode(piece, out=n_expected + 128)
+        except (RuntimeError, ValueError):
+            continue
+        if len(unpacked) >= n_expected:
+            return np.frombuffer(unpacked, np.uint8, n_expected)
+    raise CodecError(f"has an RLE segment that does not unpack to {n_expected:,} bytes")
 
 
 def _jpeg_info(data: bytes) -> StreamInfo:

@@ -69,9 +69,13 @@ MALFORMED = (
 
 @dataclass(frozen=True, slots=True)
 class PixelElement:
-    """Where the pixel data stand: `offset` is that of the value, `length` what it declares, in bytes."""
+    """Where the pixel data stand: `offset` is that of the value, `length` what it declares, in bytes.
+
+    `vr` is None where the file does not say it (implicit VR: OW).
+    """
 
     tag: int
+    vr: str | None
     offset: int
     length: int
 
@@ -185,9 +189,9 @@ def _read_elements(path: Path, file: "_MeteredFile", preamble: bytes | None) -> 
     is_implicit, is_little = _encoding_of(declared, guessed)
     found: list[PixelElement] = []
 
-    def at_pixels(tag: BaseTag, _vr: str | None, length: int) -> bool:
+    def at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
         if tag in _PIXEL_TAGS:
-            found.append(PixelElement(int(tag), stream.tell(), length))
+            found.append(PixelElement(int(tag), vr, stream.tell(), length))
         return int(tag) >= FLOAT_PIXEL_DATA
 
     dataset = read_dataset(

@@ -145,12 +145,15 @@ def _is_deflated(picture: Picture) -> bool:
 def _native_frame(stream: BinaryIO, picture: Picture, index: int) -> NDArray[np.generic]:
     form = picture.form
     first_bit = index * form.n_bits
-    last_bit = first_bit + form.n_bits
-    stream.seek(picture.pixels.offset + first_bit // 8)
-    data = stream.read(-(-last_bit // 8) - first_bit // 8)
-    if form.bits_allocated == 1 and not picture.is_little_endian:
-        # Big endian files keep single bits in OW words.
-        data = _swapped(data)
+    begin, end = first_bit // 8, -(-(first_bit + form.n_bits) // 8)
+    if picture.is_little_endian or form.bits_allocated > 8 or picture.pixels.vr == "OB":
+        stream.seek(picture.pixels.offset + begin)
+        data = stream.read(end - begin)
+    else:
+        # Words of big endian hold two bytes, or sixteen bits, in the other order (PS3.5 8.1.1).
+        first_word = begin // 2 * 2
+        stream.seek(picture.pixels.offset + first_word)
+        data = _swapped(stream.read(end + end % 2 - first_word))[begin - first_word :]
     return native_values(data, form, is_little_endian=picture.is_little_endian, first_bit=first_bit % 8)
 
 

@@ -1,0 +1,280 @@
+"""Groups files into studies and series, and puts frames into the order in which they are read.
+
+Files belong together by their UIDs, never by name or folder. Within a series slices are ordered along
+their normal; where planes of several orientations are mixed (localisers, reformats filed together) each
+orientation stays together, in the order in which it first appears. Without geometry the Instance Number
+decides, then the SOP Instance UID.
+
+A file that cannot be taken is returned with its reason and spoils none of the others.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from hashlib import file_digest
+from pathlib import Path
+
+from data.dicom.files import OpenedObject, open_object
+from data.dicom.geometry import Plane, plane_of
+from data.dicom.header import (
+    Header,
+    age_years_of,
+    datetime_of,
+    functional_groups,
+    header_of,
+    integer_of,
+    items_of,
+    text_of,
+)
+from data.dicom.picture import Picture, picture_of
+from data.dicom.reading import DicomReader
+from data.dicom.writing import uid_of_digest
+from data.errors import ImageError, Reason
+from data.study import Frame, Instance, Modality, PatientContext, PatientIdentity, Series, Sex, Study
+
+MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+# Objects with pixels that are marks on other images, not images to be read.
+SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One taken file: what the study needs of its header, and its frames with their planes."""
+
+    instance: Instance
+    study_uid: str
+    series: Series
+    study: Study
+    planes: tuple[Plane | None, ...]
+
+
+def read_studies(
+    paths: Iterable[Path], *, character_set: str | None = None
+) -> tuple[tuple[Study, ...], tuple[ImageError, ...]]:
+    """Group DICOM files into studies.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        The files in any order.
+    character_set : str or None
+        Overrides the character set that the files declare; see :func:`data.dicom.header.read_header`.
+
+    Returns
+    -------
+    studies : tuple of Study
+        In the order of their UIDs; their pixels are read when someone looks at a frame.
+    rejected : tuple of ImageError
+        One for each file that was not taken. Copies of the same bytes are one file.
+
+    Notes
+    -----
+    A file without Study, Series or SOP Instance UID gets one made from its SHA-256 (``2.25.*``), the same
+    at every reading. So does a file that repeats another's SOP Instance UID with other bytes: that breaks
+    the standard, yet hiding one of two images could hide the finding.
+    """
+    members: dict[str, _Member] = {}
+    rejected: list[ImageError] = []
+    for path in sorted(set(paths)):
+        try:
+            member = _read_member(path, character_set)
+        except ImageError as error:
+            rejected.append(error)
+            continue
+        known = members.get(member.instance.sop_instance_uid)
+        if known is not None:
+            digest = _digest(path)
+            if digest == _digest(known.instance.path):
+                continue
+            member = _with_uid(member, uid_of_digest(digest))
+        members[member.instance.sop_instance_uid] = member
+    by_study: dict[str, list[_Member]] = {}
+    for member in members.values():
+        by_study.setdefault(member.study_uid, []).append(member)
+    return tuple(_study(by_study[uid]) for uid in sorted(by_study)), tuple(rejected)
+
+
+def _read_member(path: Path, character_set: str | None) -> _Member:
+    with open_object(path) as opened:
+        header = header_of(path, opened, character_set=character_set)
+        _refuse_what_is_no_image(path, header, opened)
+        picture = picture_of(path, opened)
+    dataset = header.dataset
+    digest_uid = ""
+    if not all(header.text(f"{level}InstanceUID") for level in ("Study", "Series", "SOP")):
+        digest_uid = uid_of_digest(_digest(path))
+    series_uid = header.text("SeriesInstanceUID") or digest_uid
+    series = _series_facts(header, series_uid)
+    study_uid = header.text("StudyInstanceUID") or (
+        digest_uid if not header.text("SeriesInstanceUID") else series_uid
+    )
+    return _Member(
+        instance=_instance(path, header, picture, digest_uid),
+        study_uid=study_uid,
+        series=series,
+        study=_study_facts(header, study_uid, series.body_part),
+        planes=tuple(plane_of(dataset, index) for index in range(picture.n_frames)),
+    )
+
+
+def _with_uid(member: _Member, sop_instance_uid: str) -> _Member:
+    return replace(member, instance=replace(member.instance, sop_instance_uid=sop_instance_uid))
+
+
+def _refuse_what_is_no_image(path: Path, header: Header, opened: OpenedObject) -> None:
+    sop_class = header.text("SOPClassUID") or text_of(header.dataset.file_meta, "MediaStorageSOPClassUID")
+    if sop_class == MEDIA_STORAGE_DIRECTORY or "DirectoryRecordSequence" in header.dataset:
+        raise ImageError(
+            path, Reason.NO_PIXELS, "is a DICOMDIR, a table of contents", "send the files it lists"
+        )
+    if sop_class in SEGMENTATIONS:
+        raise ImageError(
+            path,
+            Reason.UNSUPPORTED_CONTENT,
+            "is a segmentation, not an image to be read",
+            "send the images it was made from",
+        )
+    if opened.pixels is None:
+        kind = header.dataset.get("SOPClassUID")
+        name = getattr(kind, "name", "") or "an object"
+        raise ImageError(
+            path, Reason.NO_PIXELS, f"has no pixel data ({name})", "send the images it belongs to"
+        )
+
+
+def _instance(path: Path, header: Header, picture: Picture, digest_uid: str) -> Instance:
+    return Instance(
+        path=path,
+        sop_instance_uid=header.text("SOPInstanceUID") or digest_uid,
+        sop_class_uid=header.text("SOPClassUID") or None,
+        number=integer_of(header.dataset, "InstanceNumber"),
+        n_frames=picture.n_frames,
+        rows=picture.form.rows,
+        columns=picture.form.columns,
+        is_colour=picture.is_colour,
+        unit=picture.unit,
+        reader=DicomReader(path),
+    )
+
+
+def _series_facts(header: Header, uid: str) -> Series:
+    dataset = header.dataset
+    laterality = header.text("ImageLaterality") or header.text("Laterality")
+    body_part = header.text("BodyPartExamined")
+    for group in functional_groups(dataset, 0):
+        for item in items_of(group, "FrameAnatomySequence"):
+            laterality = laterality or text_of(item, "FrameLaterality")
+            for region in items_of(item, "AnatomicRegionSequence"):
+                body_part = body_part or text_of(region, "CodeMeaning")
+    for region in items_of(dataset, "AnatomicRegionSequence"):
+        body_part = body_part or text_of(region, "CodeMeaning")
+    view = header.text("ViewPosition")
+    for code in items_of(dataset, "ViewCodeSequence"):
+        view = view or text_of(code, "CodeMeaning")
+    return Series(
+        uid=uid,
+        modality=Modality.of(header.text("Modality")),
+        frames=(),
+        number=integer_of(dataset, "SeriesNumber"),
+        description=header.text("SeriesDescription"),
+        body_part=body_part,
+        laterality=laterality,
+        view=view,
+    )
+
+
+def _study_facts(header: Header, uid: str, body_part: str) -> Study:
+    dataset = header.dataset
+    identifier, name = header.text("PatientID"), header.text("PatientName")
+    sex = header.text("PatientSex").upper()
+    return Study(
+        uid=uid,
+        series=(),
+        patient=PatientIdentity(header.text("IssuerOfPatientID"), identifier, name)
+        if identifier or name
+        else None,
+        context=PatientContext(
+            age_years=age_years_of(dataset),
+            sex=Sex(sex) if sex in set(Sex) else None,
+            body_site=body_part or None,
+            clinical_question=header.text("ReasonForTheRequestedProcedure")
+            or header.text("RequestedProcedureDescription")
+            or None,
+        ),
+        accession=header.text("AccessionNumber"),
+        description=header.text("StudyDescription"),
+        performed_at=datetime_of(dataset, "StudyDate", "StudyTime"),
+    )
+
+
+def _study(members: list[_Member]) -> Study:
+    by_series: dict[str, list[_Member]] = {}
+    for member in members:
+        by_series.setdefault(member.series.uid, []).append(member)
+    series = [_series(group) for group in by_series.values()]
+    series.sort(key=lambda one: (one.number is None, one.number or 0, one.uid))
+    facts = members[0].study
+    return Study(
+        uid=facts.uid,
+        series=tuple(series),
+        patient=next((member.study.patient for member in members if member.study.patient), None),
+        context=max((member.study.context for member in members), key=_n_known),
+        accession=next((member.study.accession for member in members if member.study.accession), ""),
+        description=facts.description,
+        performed_at=facts.performed_at,
+    )
+
+
+def _n_known(context: PatientContext) -> int:
+    return sum(value is not None for value in (context.age_years, context.sex, context.body_site))
+
+
+def _series(members: list[_Member]) -> Series:
+    members = sorted(members, key=_filing_order)
+    frames = [
+        (Frame(member.instance, index), plane)
+        for member in members
+        for index, plane in enumerate(member.planes)
+    ]
+    facts = members[0].series
+    return Series(
+        uid=facts.uid,
+        modality=facts.modality,
+        frames=tuple(_in_reading_order(frames)),
+        number=facts.number,
+        description=facts.description,
+        body_part=facts.body_part,
+        laterality=facts.laterality,
+        view=facts.view,
+    )
+
+
+def _filing_order(member: _Member) -> tuple[bool, int, str]:
+    number = member.instance.number
+    return number is None, number or 0, member.instance.sop_instance_uid
+
+
+def _in_reading_order(frames: list[tuple[Frame, Plane | None]]) -> list[Frame]:
+    """Order frames along the normal of their orientation; those without a plane come last, as filed."""
+    stacks: list[tuple[Plane, list[tuple[float, Frame]]]] = []
+    loose: list[Frame] = []
+    for frame, plane in frames:
+        if plane is None:
+            loose.append(frame)
+            continue
+        for first, stack in stacks:
+            if first.is_parallel_to(plane):
+                stack.append((plane.distance_mm(first.normal), frame))
+                break
+        else:
+            stacks.append((plane, [(plane.distance_mm(plane.normal), frame)]))
+    ordered: list[Frame] = []
+    for _, stack in stacks:
+        # Frames at one place (phases, echoes) keep the order in which they are filed: the sort is stable.
+        for position, frame in sorted(stack, key=lambda entry: round(entry[0], 3)):
+            ordered.append(Frame(frame.instance, frame.index, position))
+    return ordered + loose
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").digest()
