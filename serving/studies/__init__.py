@@ -1,0 +1,1 @@
+"""One study: its images, what was found in them, and how they are shown."""
