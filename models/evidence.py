@@ -17,6 +17,9 @@ from models.preprocess import placement
 # Steps in which a cell of the map is refined before its contour is drawn; corners of a 7 x 7 map vanish.
 _REFINEMENT = 8
 
+# Below this distance (mm or frames) places are not told apart any more.
+_CLOSEST = 0.1
+
 
 def normalise_map(evidence_map: NDArray[np.float32], *, highest: float | None = None) -> NDArray[np.float32]:
     """Scale one class's map to 0 to 1.
@@ -106,8 +109,8 @@ def polygon_area(polygon: NDArray[np.float64]) -> float:
 
 
 def key_frames(
-    evidence: NDArray[np.float64],
-    positions_mm: Sequence[float] | NDArray[np.float64] | None,
+    evidence: NDArray[np.floating],
+    positions_mm: Sequence[float] | NDArray[np.floating] | None,
     *,
     n: int = 3,
     apart_mm: float = 10.0,
@@ -117,7 +120,7 @@ def key_frames(
 
     Parameters
     ----------
-    evidence : (n_frames,) float64
+    evidence : (n_frames,) float
         How much each frame speaks for a finding; what is not a number comes last.
     positions_mm : (n_frames,) float, mm, or None
         Place of each frame along the series' normal. None counts frames instead.
@@ -168,10 +171,6 @@ def key_frames(
         if len(chosen) == wanted:
             return tuple(chosen)
         apart = apart / 2.0 if apart > _CLOSEST else 0.0
-
-
-# Below this distance (mm or frames) places are not told apart any more.
-_CLOSEST = 0.1
 
 
 def _cell_centres(n_cells: int, side_px: int) -> NDArray[np.float64]:
