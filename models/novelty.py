@@ -162,9 +162,9 @@ def distance(features: Floats, model: NoveltyModel) -> NDArray[np.float64]:
     for mean in model.means.astype(np.float64):
         offset = values[finite] - mean
         along = offset @ basis
-        # what the basis leaves over; rounding may put it a hair below zero
-        residual = np.maximum((offset**2).sum(axis=1) - (along**2).sum(axis=1), 0.0)
-        squared = ((along / scales) ** 2).sum(axis=1) + residual / model.residual_scale**2
+        # the difference itself, not that of two squares, which would lose half the digits
+        left_over = offset - along @ basis.T
+        squared = ((along / scales) ** 2).sum(axis=1) + ((left_over / model.residual_scale) ** 2).sum(axis=1)
         nearest[finite] = np.minimum(nearest[finite], np.sqrt(squared))
     return nearest
 
