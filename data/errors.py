@@ -27,7 +27,6 @@ class Reason(StrEnum):
     ARCHIVE_BOMB = "archive-bomb"
     ARCHIVE_UNSAFE_PATH = "archive-unsafe-path"
     ARCHIVE_CORRUPT = "archive-corrupt"
-    DIFFERS_FROM_STORED = "differs-from-stored"
     NO_MODEL = "no-model"
     MODEL_FAILED = "model-failed"
 
