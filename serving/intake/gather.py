@@ -1,0 +1,277 @@
+"""Finds the studies among files, folders and archives; what is none is named with a coded reason.
+
+A file is what its content says, never what its name says. Photographs are a study each; DICOM files are
+grouped into studies over the whole call, wherever they lie. Every file that a person handed in ends in
+exactly one place: a study that is :class:`Accepted`, or a :class:`Rejected`.
+
+Left out are hidden files that systems put into folders by themselves (a dotted name, macOS's resource forks)
+and a file that was reached a second time (named twice, or by a link).
+"""
+
+import dataclasses
+import filecmp
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data.dicom.files import is_dicom
+from data.dicom.grouping import read_studies
+from data.errors import ImageError, Reason
+from data.photo import is_photo, read_photo
+from data.study import PatientContext, Study
+from serving.intake.archive import ArchiveLimits, is_archive, is_hidden, unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one call may hand in.
+
+    `max_files_per_study` is as many frames as a model's card takes by default: the thinnest CT of a whole
+    body has some 2,000 slices.
+    """
+
+    max_files_per_study: int = 4096
+    archive: ArchiveLimits = field(default_factory=ArchiveLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A study that can be scored.
+
+    `names` are its `study.paths` as the sender knows them, in that order; `copies` are further files with
+    the very bytes of one of these.
+    """
+
+    study: Study
+    names: tuple[str, ...]
+    copies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Files that cannot be scored: where they lie, their names as the sender knows them, and why."""
+
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+    error: ImageError
+    study_uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Everything that a call handed in."""
+
+    accepted: tuple[Accepted, ...]
+    rejected: tuple[Rejected, ...]
+
+    @property
+    def studies(self) -> tuple[Study, ...]:
+        """The studies alone."""
+        return tuple(found.study for found in self.accepted)
+
+
+def gather(
+    paths: Sequence[Path],
+    *,
+    scratch: Path,
+    limits: Limits = Limits(),
+    context: PatientContext = PatientContext(),
+) -> Gathered:
+    """Find all studies below `paths`; see :func:`find_studies`."""
+    found = list(find_studies(paths, scratch=scratch, limits=limits, context=context))
+    return Gathered(
+        accepted=tuple(item for item in found if isinstance(item, Accepted)),
+        rejected=tuple(item for item in found if isinstance(item, Rejected)),
+    )
+
+
+def find_studies(
+    paths: Sequence[Path],
+    *,
+    scratch: Path,
+    limits: Limits = Limits(),
+    context: PatientContext = PatientContext(),
+    names: Mapping[Path, str] | None = None,
+) -> Iterator[Accepted | Rejected]:
+    """Yield each study as soon as it is known: photographs as they are met, DICOM at the end.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files, folders (walked in sorted order) and zip archives.
+    scratch : Path
+        An existing folder for what comes out of archives. Its owner removes it once the studies, which read
+        their pixels lazily, are no longer needed.
+    limits : Limits
+        How much may be handed in.
+    context : PatientContext
+        What the sender says; a field that is given counts before what a file says.
+    names : mapping of Path to str, or None
+        Names of `paths` as the sender knows them, where they differ (uploads).
+    """
+    walk = _Walk(scratch, limits)
+    dicom_files: dict[Path, str] = {}
+    for path in paths:
+        for item in walk.files(path, name=(names or {}).get(path, str(path))):
+            if isinstance(item, Rejected):
+                yield item
+            elif is_dicom(item.path):
+                dicom_files[item.path] = item.name
+            else:
+                yield _photograph(item, context)
+    yield from _dicom_studies(dicom_files, limits, context)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    name: str
+
+
+class _Walk:
+    """Gives every file below a path once, unpacking archives on the way."""
+
+    def __init__(self, scratch: Path, limits: Limits) -> None:
+        self._scratch = scratch
+        self._limits = limits
+        self._seen: set[str] = set()
+
+    def files(self, path: Path, *, name: str) -> Iterator[_File | Rejected]:
+        try:
+            status = path.stat()
+        except OSError as error:
+            yield _rejected(
+                path, name, Reason.NOT_FOUND, _cannot_open(error), "check the path and its rights"
+            )
+            return
+        place = os.path.realpath(path)
+        if place in self._seen:  # named twice, or a link that leads back
+            return
+        self._seen.add(place)
+        if stat.S_ISDIR(status.st_mode):
+            yield from self._folder(path, name=name)
+        elif not stat.S_ISREG(status.st_mode):
+            yield _rejected(path, name, Reason.NOT_AN_IMAGE, "is no regular file", "name an image file")
+        elif status.st_size == 0:
+            yield _rejected(path, name, Reason.EMPTY_FILE, "is empty", "send the file again")
+        else:
+            yield from self._file(path, name=name)
+
+    def _folder(self, folder: Path, *, name: str) -> Iterator[_File | Rejected]:
+        try:
+            with os.scandir(folder) as entries:
+                children = sorted(entry.name for entry in entries if not is_hidden((entry.name,)))
+        except OSError as error:
+            yield _rejected(folder, name, Reason.NOT_FOUND, _cannot_open(error), "check its rights")
+            return
+        for child in children:
+            yield from self.files(folder / child, name=f"{name.rstrip('/')}/{child}")
+
+    def _file(self, path: Path, *, name: str) -> Iterator[_File | Rejected]:
+        try:
+            holds_files = is_archive(path)
+        except OSError as error:
+            yield _rejected(path, name, Reason.NOT_FOUND, _cannot_open(error), "check its rights")
+            return
+        if not holds_files:
+            yield _File(path, name)
+            return
+        folder = self._scratch / f"archive-{len(self._seen):06d}"
+        folder.mkdir()
+        try:
+            unpacked = unpack(path, folder, name=name, limits=self._limits.archive)
+        except ImageError as error:
+            yield Rejected((path,), (name,), error)
+            return
+        if not unpacked.members and not unpacked.rejected:
+            yield _rejected(path, name, Reason.NOT_AN_IMAGE, "holds no file", "pack the images again")
+        for damaged in unpacked.rejected:
+            yield Rejected((path,), (damaged.source,), damaged)
+        for member in unpacked.members:
+            yield from self.files(member.path, name=member.name)
+
+
+def _photograph(file: _File, context: PatientContext) -> Accepted | Rejected:
+    if not is_photo(file.path):
+        return _rejected(
+            file.path,
+            file.name,
+            Reason.NOT_AN_IMAGE,
+            "is neither DICOM nor a picture that can be read",
+            "send DICOM, JPEG, PNG, WebP, TIFF, BMP or HEIC",
+        )
+    try:
+        study = read_photo(file.path, context=context)
+    except ImageError as error:
+        return Rejected((file.path,), (file.name,), _renamed(error, file.name))
+    return Accepted(study, (file.name,))
+
+
+def _dicom_studies(
+    files: Mapping[Path, str], limits: Limits, context: PatientContext
+) -> Iterator[Accepted | Rejected]:
+    if not files:
+        return
+    studies, errors = read_studies(list(files))
+    for error in errors:
+        path = Path(error.source)
+        name = files.get(path, error.source)
+        yield Rejected((path,), (name,), _renamed(error, name))
+    copies = _copies(files, studies, errors)
+    for study in studies:
+        names = tuple(files[path] for path in study.paths)
+        if len(names) > limits.max_files_per_study:
+            problem = f"is one of {len(names):,} files of a study, more than {limits.max_files_per_study:,}"
+            too_many = ImageError(
+                names[0],
+                Reason.TOO_MANY_FILES,
+                problem,
+                "send the series that matter as a study of their own",
+            )
+            names = (*names, *copies.get(study.uid, ()))
+            yield Rejected(study.paths, names, too_many, study_uid=study.uid)
+        else:
+            merged = dataclasses.replace(study, context=_merged(study.context, context))
+            yield Accepted(merged, names, tuple(copies.get(study.uid, ())))
+
+
+def _copies(
+    files: Mapping[Path, str], studies: Sequence[Study], errors: Sequence[ImageError]
+) -> dict[str, list[str]]:
+    """Find the study of each file that was taken as a copy of another."""
+    study_of = {path: study.uid for study in studies for path in study.paths}
+    refused = {error.source for error in errors}
+    copies: dict[str, list[str]] = {}
+    for path, name in files.items():
+        if path in study_of or str(path) in refused:
+            continue
+        n_bytes = path.stat().st_size
+        for original, uid in study_of.items():
+            if original.stat().st_size == n_bytes and filecmp.cmp(path, original, shallow=False):
+                copies.setdefault(uid, []).append(name)
+                break
+    return copies
+
+
+def _merged(from_file: PatientContext, from_sender: PatientContext) -> PatientContext:
+    given = {
+        field.name: value
+        for field in dataclasses.fields(from_sender)
+        if (value := getattr(from_sender, field.name)) is not None
+    }
+    return dataclasses.replace(from_file, **given)
+
+
+def _rejected(path: Path, name: str, reason: Reason, problem: str, remedy: str) -> Rejected:
+    return Rejected((path,), (name,), ImageError(name, reason, problem, remedy))
+
+
+def _renamed(error: ImageError, name: str) -> ImageError:
+    """Say the same of the file as the sender knows it, not of the copy that was read."""
+    return ImageError(name, error.reason, error.problem, error.remedy)
+
+
+def _cannot_open(error: OSError) -> str:
+    return f"cannot be opened ({error.strerror})"

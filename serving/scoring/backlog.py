@@ -1,0 +1,218 @@
+"""Scores in the background whatever waits for a score, the first due first.
+
+The database is the only list of what is to be done, so nothing is forgotten by a crash: a study that was
+being scored when the process died waits again at the next start. A result is written in one transaction
+with the study's new place, under a key that makes a second score of the same images by the same model
+version impossible.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from data.errors import ImageError, Reason
+from data.study import Study
+from models.artifact import Artifact
+from models.registry import Registry
+from serving.errors import ServiceError
+from serving.scoring.record import stored_score
+from serving.scoring.result import Status, StudyScore
+from serving.store.database import Database
+from serving.store.objects import ObjectStore
+from serving.store.queue import Placement, place
+from serving.store.scores import record_score
+from serving.store.studies import StoredStudy, claim_next, hand_back, mark, recover
+from serving.store.times import now_us
+from serving.studies.assembly import assemble
+from serving.worklist.placement import Placer
+from serving.worklist.reasons import NoScore
+
+log = logging.getLogger(__name__)
+
+# A study whose scoring process died this often is left to the reader.
+_MAX_ATTEMPTS = 3
+
+# Should a call to `wake` be missed, the backlog looks by itself.
+_SECONDS_BETWEEN_LOOKS = 2.0
+
+
+class Pool(Protocol):
+    """Scores studies in other processes (:class:`serving.scoring.pool.ScoringPool`)."""
+
+    def submit(self, study: Study, model: str | None = None) -> Future[StudyScore]:
+        """Queue a study."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    study: StoredStudy
+    score: StudyScore
+
+
+class Backlog:
+    """Keeps a pool busy with the studies that wait for a score.
+
+    Parameters
+    ----------
+    database, objects : Database, ObjectStore
+        Where the studies are.
+    pool : Pool
+        Who scores; its owner closes it, after :meth:`stop`.
+    registry : Registry
+        The models' cards, for names and severities of classes.
+    placer : Placer
+        Who places a study once its score is known.
+    n_at_once : int
+        Studies handed to the pool at a time; a few more than it has processes keep these busy, while an
+        urgent study that comes in is still the next to be handed over.
+    clock : callable
+        Gives the time in microseconds since 1970 UTC.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        objects: ObjectStore,
+        pool: Pool,
+        registry: Registry,
+        placer: Placer,
+        n_at_once: int,
+        clock: Callable[[], int] = now_us,
+    ) -> None:
+        self._database = database
+        self._objects = objects
+        self._pool = pool
+        self._placer = placer
+        self._n_at_once = n_at_once
+        self._clock = clock
+        self._artifacts: Mapping[tuple[str, str], Artifact] = {
+            (artifact.card.name, artifact.card.version): artifact for artifact in registry.artifacts()
+        }
+        self._changed = threading.Condition()
+        self._is_awake = True
+        self._is_stopping = False
+        self._in_flight: dict[int, StoredStudy] = {}
+        self._results: list[_Result] = []
+        self._thread = threading.Thread(target=self._run, name="backlog", daemon=True)
+
+    def start(self) -> int:
+        """Take up what an earlier process left, and go on from there; gives the number taken up."""
+        with self._database.writing() as connection:
+            n_taken_up = recover(connection)
+        self._thread.start()
+        return n_taken_up
+
+    def wake(self) -> None:
+        """Say that there is something new to score."""
+        with self._changed:
+            self._is_awake = True
+            self._changed.notify_all()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether anybody works on the backlog."""
+        return self._thread.is_alive() and not self._is_stopping
+
+    def stop(self) -> None:
+        """Hand over nothing more, and let what is under way wait again for the next start."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._record_results()
+        with self._changed:
+            under_way = list(self._in_flight)
+            self._in_flight.clear()
+        with self._database.writing() as connection:
+            hand_back(connection, under_way)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._has_something_to_do, _SECONDS_BETWEEN_LOOKS)
+                if self._is_stopping:
+                    return
+                self._is_awake = False
+            try:
+                self._record_results()
+                while not self._is_stopping and len(self._in_flight) < self._n_at_once and self._hand_over():
+                    pass
+            except Exception:
+                log.exception("the backlog could not go on; it tries again")
+
+    def _has_something_to_do(self) -> bool:
+        return self._is_stopping or self._is_awake or bool(self._results)
+
+    def _hand_over(self) -> bool:
+        with self._database.writing() as connection:
+            stored = claim_next(connection, max_attempts=_MAX_ATTEMPTS)
+        if stored is None:
+            return False
+        try:
+            study = assemble(stored, self._objects)
+        except ImageError as error:
+            self._settle(stored, "failed", error.reason, error.problem, NoScore.FAILED)
+            return True
+        except ServiceError as error:
+            self._settle(stored, "failed", error.problem, error.detail, NoScore.FAILED)
+            return True
+        with self._changed:
+            self._in_flight[stored.id] = stored
+        self._pool.submit(study).add_done_callback(lambda future: self._take_result(stored, future))
+        return True
+
+    def _take_result(self, stored: StoredStudy, future: Future[StudyScore]) -> None:
+        with self._changed:
+            if self._is_stopping or future.cancelled():
+                return  # a worker that was ended says that its study failed; `stop` hands it back
+            self._in_flight.pop(stored.id, None)
+            self._results.append(_Result(stored, future.result()))
+            self._changed.notify_all()
+
+    def _record_results(self) -> None:
+        with self._changed:
+            results, self._results = self._results, []
+        for result in results:
+            self._record(result.study, result.score)
+
+    def _record(self, stored: StoredStudy, score: StudyScore) -> None:
+        if score.status is Status.REJECTED or score.model is None:
+            reason = score.error.reason if score.error else Reason.MODEL_FAILED
+            problem = score.error.problem if score.error else score.reason
+            if reason is Reason.NO_MODEL:
+                self._settle(stored, "abstained", reason, problem, NoScore.NO_MODEL)
+            else:
+                self._settle(stored, "failed", reason, problem, NoScore.FAILED)
+            return
+        artifact = self._artifacts[score.model.name, score.model.version]
+        is_abstained = score.status is Status.ABSTAINED
+        if is_abstained:
+            placement = self._placer.unscored(stored.received_at_us, stored.priority, NoScore.NOVEL)
+        else:
+            placement = self._placer.scored(
+                stored.received_at_us,
+                stored.priority,
+                model=score.model.name,
+                classes=artifact.card.classes,
+                probabilities=score.probabilities,
+            )
+        kept = stored_score(score, stored, artifact.card, scored_at_us=self._clock())
+        with self._database.writing() as connection:
+            # One that got another image meanwhile is scored again whole; this result is of the past.
+            if mark(connection, stored, state=score.status, reason=None, problem=score.reason):
+                record_score(connection, kept, site=stored.site, study_id=stored.id, revision=stored.revision)
+                place(connection, site=stored.site, study_id=stored.id, placement=placement)
+
+    def _settle(
+        self, stored: StoredStudy, state: str, reason: str, problem: str | None, why: NoScore
+    ) -> None:
+        """Keep a study without a score in the queue, saying why it has none."""
+        log.warning("study %s is %s: %s %s", stored.key, state, reason, problem)
+        placement: Placement = self._placer.unscored(stored.received_at_us, stored.priority, why)
+        with self._database.writing() as connection:
+            if mark(connection, stored, state=state, reason=reason, problem=problem):
+                place(connection, site=stored.site, study_id=stored.id, placement=placement)

@@ -1,0 +1,156 @@
+"""Scores studies in processes of their own: a study that kills its process takes nobody with it.
+
+Each worker is a process with one pipe and one single-threaded session a model, and a thread on this side
+that hands it one study after another. A worker that dies (out of memory, a decoder that crashed, kill -9) or
+takes too long fails the study it was at, and is replaced. `concurrent.futures.ProcessPoolExecutor` would give
+up all studies instead.
+"""
+
+import contextlib
+import os
+import queue
+import signal
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from data.study import Study
+from serving.scoring.result import StudyScore
+from serving.scoring.worker import Worker
+
+# A study is given this long, and this much more for each frame: ten times what a slow core needs.
+SECONDS_PER_STUDY = 60.0
+SECONDS_PER_FRAME = 2.0
+
+# Studies that wait in memory for a worker, for each worker; `submit` blocks beyond.
+WAITING_PER_WORKER = 8
+
+
+class ScoringPool:
+    """Scores studies side by side.
+
+    Parameters
+    ----------
+    models : sequence of Path
+        Folders of models, as for :class:`models.registry.Registry`.
+    workers : int or None
+        Processes; None takes one a core.
+    providers : sequence of str or None
+        Execution providers asked for; None takes the CPU.
+    seconds_per_study : float, s
+        What a study is given besides :data:`SECONDS_PER_FRAME` for each frame.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Path],
+        *,
+        workers: int | None = None,
+        providers: Sequence[str] | None = None,
+        seconds_per_study: float = SECONDS_PER_STUDY,
+    ) -> None:
+        n_workers = workers or usable_cores()
+        self._models = tuple(models)
+        self._providers = None if providers is None else tuple(providers)
+        self._seconds_per_study = seconds_per_study
+        self._tasks: queue.Queue[_Task | None] = queue.Queue(maxsize=n_workers * WAITING_PER_WORKER)
+        self._is_closed = threading.Event()
+        self._closing = threading.Lock()
+        self._workers = [Worker(self._models, self._providers) for _ in range(n_workers)]
+        self._threads = [
+            threading.Thread(target=self._serve, args=(worker,), name=f"scoring-{number}", daemon=True)
+            for number, worker in enumerate(self._workers, start=1)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, study: Study, model: str | None = None) -> Future[StudyScore]:
+        """Queue a study; waits while too many are queued.
+
+        Parameters
+        ----------
+        study : Study
+            Its frames are read by the worker.
+        model : str or None
+            ``NAME`` or ``NAME@VERSION``; None takes the one in charge.
+
+        Returns
+        -------
+        Future of StudyScore
+            It raises nothing: what went wrong is a score with the status `REJECTED`.
+
+        Raises
+        ------
+        RuntimeError
+            If the pool is closed.
+        """
+        task = _Task(study, model)
+        with self._closing:
+            if self._is_closed.is_set():
+                raise RuntimeError("the pool is closed")
+        self._tasks.put(task)
+        return task.future
+
+    def close(self, *, finish: bool = True) -> None:
+        """Stop the workers: after what was submitted, or at once, cancelling what waits."""
+        with self._closing:
+            if self._is_closed.is_set():
+                return
+            self._is_closed.set()
+        if not finish:
+            self._cancel_waiting()
+            for worker in self._workers:
+                worker.kill()
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._cancel_waiting()
+
+    @property
+    def process_ids(self) -> tuple[int, ...]:
+        """The workers that run now."""
+        return tuple(pid for worker in self._workers if (pid := worker.process_id) is not None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(finish=kind is None)
+
+    def _cancel_waiting(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                task = self._tasks.get_nowait()
+                if task is not None:
+                    task.future.cancel()
+
+    def _serve(self, worker: Worker) -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            # Processes inherit the mask: Ctrl-C reaches this process alone, which then ends its workers.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        worker.start()
+        while (task := self._tasks.get()) is not None:
+            if not task.future.set_running_or_notify_cancel():
+                continue
+            n_frames = sum(len(series.frames) for series in task.study.series)
+            limit_s = self._seconds_per_study + SECONDS_PER_FRAME * n_frames
+            task.future.set_result(worker.score(task.study, task.model, limit_s=limit_s))
+        worker.stop()
+
+
+def usable_cores() -> int:
+    """Give the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Task:
+    def __init__(self, study: Study, model: str | None) -> None:
+        self.study = study
+        self.model = model
+        self.future: Future[StudyScore] = Future()

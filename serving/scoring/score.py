@@ -1,0 +1,217 @@
+"""Scores one study with one model: frames in, calibrated probabilities and key images out.
+
+Frames are read, prepared and run a batch at a time; what stays of a frame is its logits, its distance from
+training and its small maps, so a CT of 2,000 slices takes little more memory than a photograph.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import ImageError
+from data.study import Frame, Modality, Series, Study
+from models import novelty as novelties
+from models.artifact import Artifact
+from models.calibration import softmax
+from models.card import ModelCard
+from models.evidence import key_frames
+from models.pooling import frame_evidence, study_probabilities
+from models.preprocess import frame_input, preprocessing_sha256
+from models.registry import series_taken
+from models.runtime import Session
+from serving.scoring.quality import MEASURED_MODALITIES, picture_quality
+from serving.scoring.result import Finding, KeyImage, ModelIdentity, Status, StudyScore, Unread
+
+# On a CPU a batch gains nothing above 64 px; on a GPU eight keep it busy. It bounds the memory.
+BATCH_FRAMES = 8
+
+N_KEY_IMAGES = 3
+
+# Frames of these modalities are views of their own; of all others, neighbours show much the same.
+SINGLE_VIEWS = frozenset(
+    {
+        Modality.PHOTOGRAPH,
+        Modality.DERMOSCOPY,
+        Modality.COMPUTED_RADIOGRAPHY,
+        Modality.DIGITAL_RADIOGRAPHY,
+        Modality.MAMMOGRAPHY,
+    }
+)
+
+# Places that must never count as neighbours are put this far apart.
+FAR_MM = 1e6
+
+# Without geometry a frame counts as this far from the next.
+ASSUMED_SPACING_MM = 10.0 / 3.0
+
+
+def score_study(study: Study, session: Session) -> StudyScore:
+    """Score what the session's model takes of a study.
+
+    Files whose pixels cannot be read are listed in `unread`, and the study is scored without them.
+
+    Raises
+    ------
+    ImageError
+        If no frame can be read.
+    models.errors.OutputError
+        If the model fails.
+    """
+    started = perf_counter()
+    artifact = session.artifact
+    card = artifact.card
+    seen = _read_and_run(series_taken(study, card.applies_to), session)
+    if not seen.frames:
+        raise seen.errors[0]
+    logits = np.concatenate(seen.logits)
+    is_finding = np.array([spec.is_finding for spec in card.classes])
+    pooled = study_probabilities(
+        logits, pooling=card.pooling, temperature=card.calibration.temperature, is_finding=is_finding
+    )
+    novelty = float(np.median(np.concatenate(seen.novelty))) if seen.novelty else None
+    is_novel = novelty is not None and novelty > 1.0
+    lost = _lost_instances(seen)
+    lost_paths = {unread.path for unread in lost}
+    return StudyScore(
+        study_uid=study.uid,
+        paths=tuple(path for path in study.paths if path not in lost_paths),
+        status=Status.ABSTAINED if is_novel else Status.SCORED,
+        elapsed_ms=(perf_counter() - started) * 1000,
+        reason=_novel_reason(artifact, novelty) if novelty is not None and is_novel else None,
+        model=identity(session),
+        probabilities=dict(zip(card.class_keys, pooled.tolist(), strict=True)),
+        findings=_findings(card, pooled, may_flag=not is_novel),
+        key_images=_key_images(seen, logits, pooled, card, is_finding),
+        novelty=novelty,
+        quality=min(seen.quality) if seen.quality else None,
+        n_frames=len(seen.frames),
+        unread=lost,
+    )
+
+
+def identity(session: Session) -> ModelIdentity:
+    """Say which model, in which use, a session runs."""
+    card = session.artifact.card
+    return ModelIdentity(
+        name=card.name,
+        version=card.version,
+        sha256=card.onnx_sha256,
+        preprocessing_sha256=preprocessing_sha256(card.input),
+        operating_point=card.default_operating_point,
+        provider=session.providers[0],
+    )
+
+
+@dataclass
+class _Seen:
+    """What stays of the frames that were run; lists are parallel to `frames` or hold one array a batch."""
+
+    frames: list[Frame] = field(default_factory=list)
+    places_mm: list[float] = field(default_factory=list)
+    logits: list[NDArray[np.float32]] = field(default_factory=list)
+    maps: list[NDArray[np.float32]] = field(default_factory=list)
+    novelty: list[NDArray[np.float64]] = field(default_factory=list)
+    quality: list[float] = field(default_factory=list)
+    failed: list[Frame] = field(default_factory=list)
+    errors: list[ImageError] = field(default_factory=list)
+
+
+def _read_and_run(taken: Sequence[Series], session: Session) -> _Seen:
+    spec = session.artifact.card.input
+    seen = _Seen()
+    inputs: list[NDArray[np.uint8]] = []
+    for series, index, place_mm in _placed_frames(taken):
+        frame = series.frames[index]
+        try:
+            picture = frame_input(series.frames, index, spec)
+        except ImageError as error:
+            seen.failed.append(frame)
+            seen.errors.append(error)
+            continue
+        seen.frames.append(frame)
+        seen.places_mm.append(place_mm)
+        if series.modality in MEASURED_MODALITIES:
+            seen.quality.append(picture_quality(picture))
+        inputs.append(picture)
+        if len(inputs) == BATCH_FRAMES:
+            _run(inputs, session, seen)
+            inputs = []
+    if inputs:
+        _run(inputs, session, seen)
+    return seen
+
+
+def _run(inputs: Sequence[NDArray[np.uint8]], session: Session, seen: _Seen) -> None:
+    outputs = session.run(np.stack(inputs))
+    seen.logits.append(outputs.logits)
+    seen.maps.extend(outputs.maps)
+    novelty = session.artifact.novelty
+    if novelty is not None:
+        seen.novelty.append(novelties.distance(outputs.features, novelty) / novelty.threshold)
+
+
+def _placed_frames(taken: Sequence[Series]) -> Iterator[tuple[Series, int, float]]:
+    """Give every frame and its place on one line on which only neighbours are near each other."""
+    start_mm = 0.0
+    for series in taken:
+        spacing_mm = FAR_MM if series.modality in SINGLE_VIEWS else ASSUMED_SPACING_MM
+        for index, frame in enumerate(series.frames):
+            along_mm = index * spacing_mm if frame.position_mm is None else frame.position_mm
+            yield series, index, start_mm + along_mm
+        start_mm += FAR_MM * (len(series.frames) + 1)
+
+
+def _findings(card: ModelCard, pooled: NDArray[np.float64], *, may_flag: bool) -> tuple[Finding, ...]:
+    probability_of = dict(zip(card.class_keys, pooled.tolist(), strict=True))
+    flagged: set[str] = set()
+    for point in card.operating_points:
+        reached = sum(probability_of[key] for key in point.classes) >= point.threshold
+        if may_flag and reached and point.name == card.default_operating_point:
+            flagged.update(point.classes)
+    return tuple(
+        Finding(key=spec.key, probability=probability_of[spec.key], is_flagged=spec.key in flagged)
+        for spec in card.classes
+        if spec.is_finding
+    )
+
+
+def _key_images(
+    seen: _Seen,
+    logits: NDArray[np.float32],
+    pooled: NDArray[np.float64],
+    card: ModelCard,
+    is_finding: NDArray[np.bool_],
+) -> tuple[KeyImage, ...]:
+    evidence = frame_evidence(softmax(logits, card.calibration.temperature), is_finding)
+    leading = int(np.where(is_finding, pooled, -1.0).argmax())
+    chosen = key_frames(evidence, seen.places_mm, n=N_KEY_IMAGES)
+    return tuple(
+        KeyImage(
+            path=seen.frames[index].instance.path,
+            sop_instance_uid=seen.frames[index].instance.sop_instance_uid,
+            frame=seen.frames[index].number,
+            score=float(evidence[index]),
+            evidence=np.ascontiguousarray(seen.maps[index][..., leading]),
+        )
+        for index in chosen
+    )
+
+
+def _lost_instances(seen: _Seen) -> tuple[Unread, ...]:
+    read = {frame.instance.path for frame in seen.frames}
+    lost = {
+        frame.instance.path: error
+        for frame, error in zip(reversed(seen.failed), reversed(seen.errors), strict=True)
+        if frame.instance.path not in read
+    }
+    return tuple(Unread(path, error) for path, error in reversed(lost.items()))
+
+
+def _novel_reason(artifact: Artifact, novelty: float) -> str:
+    return (
+        f"novel: it lies {novelty:.2f} times as far from what {artifact.label} was fitted on as is accepted; "
+        f"read it without a score"
+    )
