@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from PIL import ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.Image import DecompressionBombError
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
@@ -79,6 +80,7 @@ _DAMAGE = (
     UserWarning, struct.error,
 )  # fmt: skip
 _REDUCED_OR_MASK = 0b101  # bits of TIFF's NewSubfileType
+_SMALLER = "send a smaller picture"
 _SEND_AGAIN = "send the file again"
 _warning_filters = threading.Lock()
 
@@ -122,7 +124,7 @@ def check_size(columns: int, rows: int, name: str) -> None:
     """Raise ImageError if a picture has no pixels or more than `MAX_PIXELS`."""
     if columns * rows > MAX_PIXELS:
         problem = f"has {columns:,} x {rows:,} pixels, more than {MAX_PIXELS:,}"
-        raise ImageError(name, Reason.TOO_MANY_PIXELS, problem, "send a smaller picture")
+        raise ImageError(name, Reason.TOO_MANY_PIXELS, problem, _SMALLER)
     if columns < 1 or rows < 1:
         raise ImageError(name, Reason.NO_PIXELS, f"has {columns} x {rows} pixels", _SEND_AGAIN)
 
@@ -138,8 +140,9 @@ def opened(file: BinaryIO, image_format: Format, name: str) -> Iterator[ImageFil
         with _without_warnings(image_format), _OPENERS[image_format](file) as image:
             check_size(*image.size, name)
             yield image
-    except ImageError:
-        raise
+    except DecompressionBombError as failure:
+        # Pillow looks at a WebP's size before we can.
+        raise ImageError(name, Reason.TOO_MANY_PIXELS, f"is too large ({failure})", _SMALLER) from failure
     except _DAMAGE as failure:
         raise _damage(failure, name) from failure
 
