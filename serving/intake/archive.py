@@ -6,8 +6,10 @@ decompressor. An archive that is hostile as a whole (a bomb, a path that leaves 
 whole; a member that is damaged is refused alone, and the others are taken.
 """
 
+import errno
 import io
 import stat
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -24,8 +26,25 @@ SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 # Deflate bounds how much one packed byte can become (1,032); LZMA may ask for a dictionary of 4 GiB at once.
 ACCEPTED_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+# These refuse an archive whole, also from inside another.
+WHOLE = (Reason.ARCHIVE_BOMB, Reason.TOO_MANY_BYTES)
+
 FLAG_ENCRYPTED = 0x1  # APPNOTE 4.4.4, bit 0
 FLAG_UTF8_NAME = 0x800  # APPNOTE 4.4.4, bit 11
+
+# What `zipfile` raises on an archive that is not one; each becomes a coded reason.
+MALFORMED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+)
 
 # What one entry of a central directory may weigh: 46 bytes, a name and extra fields.
 DIRECTORY_BYTES_PER_ENTRY = 512
@@ -165,7 +184,7 @@ def _unpack(
         except _DirectoryTooLargeError:
             budget.take_entries(budget.limits.max_entries + 1)
             raise
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        except (*MALFORMED, OSError) as error:
             raise ImageError(
                 name, Reason.ARCHIVE_CORRUPT, f"cannot be opened as a zip archive ({error})", "pack it again"
             ) from error
@@ -194,7 +213,7 @@ def _take_members(
         try:
             _copy(bundle, entry, path, member=member, budget=budget)
         except ImageError as error:
-            if error.reason is Reason.ARCHIVE_BOMB:
+            if error.reason in WHOLE:
                 raise
             path.unlink(missing_ok=True)
             rejected.append(error)
@@ -205,7 +224,7 @@ def _take_members(
         try:
             inner = _unpack(path, scratch, name=member, depth=depth + 1, budget=budget, written=written)
         except ImageError as error:
-            if error.reason is Reason.ARCHIVE_BOMB:
+            if error.reason in WHOLE:
                 raise
             rejected.append(error)
         else:
@@ -233,10 +252,23 @@ def _copy(
             while chunk := packed.read(CHUNK_BYTES):
                 budget.take_bytes(len(chunk))
                 plain.write(chunk)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise ImageError(
-            member, Reason.ARCHIVE_CORRUPT, f"is damaged in its archive ({error})", "pack and send it again"
-        ) from error
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise ImageError(
+                budget.name,
+                Reason.TOO_MANY_BYTES,
+                "does not fit on the disk",
+                "free space or send it in parts",
+            ) from error
+        raise _damaged(member, error) from error
+    except MALFORMED as error:
+        raise _damaged(member, error) from error
+
+
+def _damaged(member: str, error: Exception) -> ImageError:
+    return ImageError(
+        member, Reason.ARCHIVE_CORRUPT, f"is damaged in its archive ({error})", "pack and send it again"
+    )
 
 
 def _member_parts(entry: zipfile.ZipInfo, *, archive: str) -> tuple[str, ...]:
