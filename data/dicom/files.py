@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, BinaryIO, TypeGuard, cast
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_dataset
@@ -201,6 +202,11 @@ def _read_elements(path: Path, file: "_MeteredFile", preamble: bytes | None) -> 
         stop_when=at_pixels,
         defer_size=DEFER_BYTES if stream is file else None,
     )
+    for tag, element in dataset.items():
+        if _is_left_in_file(element) and element.value_tell + element.length > stream.n_bytes:
+            raise ImageError(
+                path, Reason.TRUNCATED, f"ends within element {tag} of its header", "send the file again"
+            )
     whole = FileDataset(str(path), dataset, preamble, meta, is_implicit, is_little)
     whole.set_original_encoding(is_implicit, is_little, dataset.original_character_set)
     return OpenedObject(
@@ -212,6 +218,10 @@ def _read_elements(path: Path, file: "_MeteredFile", preamble: bytes | None) -> 
         stream=stream.raw,
         n_bytes=stream.n_bytes,
     )
+
+
+def _is_left_in_file(element: object) -> TypeGuard[RawDataElement]:
+    return isinstance(element, RawDataElement) and element.value is None and element.length > 0
 
 
 def _read_file_meta(file: "_MeteredFile") -> FileMetaDataset:

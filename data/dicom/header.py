@@ -93,8 +93,9 @@ def decode_dataset(dataset: Dataset, label: str, override: str | None = None) ->
     Without an override pydicom decodes the items of sequences when someone looks at them.
     """
     terms = character_sets(label)
-    for tag in list(dataset.keys()):
-        element: object = dataset.get_item(tag)
+    # items() gives elements as they were read; any other access would fetch long values from the file.
+    raw_elements: list[tuple[int, object]] = list(dataset.items())
+    for tag, element in raw_elements:
         vr = (element.VR if isinstance(element, RawDataElement | DataElement) else None) or _dictionary_vr(
             tag
         )
