@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from serving.worklist.queueing import QueuePolicy, Setting
@@ -19,6 +19,10 @@ _CLASSES = {
     "missed": ("diseased, below the flag", "#cc79a7", "D"),
     "healthy": ("healthy", "#0072b2", "s"),
 }
+# The three stand one below the other in a policy's row, so that equal means hide nothing.
+_OFFSETS = {"diseased": -0.26, "missed": 0.0, "healthy": 0.26}
+# Nought has no place on a logarithmic axis.
+_LEAST_MINUTES = 0.01
 _GREY = "#6b6b6b"
 
 
@@ -41,25 +45,35 @@ def _draw_means(
     axes: Axes, chosen: QueuePolicy, waits_of_policy: Mapping[QueuePolicy, SimulatedWaits]
 ) -> None:
     policies = list(waits_of_policy)
-    for row, waits in enumerate(waits_of_policy.values()):
-        present = [mean for name in _CLASSES if (mean := getattr(waits, name)) is not None]
-        axes.plot([min(present), max(present)], [row, row], color="#d0d0d0", linewidth=3, zorder=1)
-        if waits.longest is not None:
-            axes.plot(waits.longest, row, marker="|", color=_GREY, markersize=14, markeredgewidth=2)
     for name, (label, colour, marker) in _CLASSES.items():
         means = [getattr(waits, name) for waits in waits_of_policy.values()]
-        rows = [row for row, mean in enumerate(means) if mean is not None]
-        present = [mean for mean in means if mean is not None]
-        axes.scatter(present, rows, s=52, color=colour, marker=marker, label=label, zorder=3)
-    axes.plot([], [], "|", color=_GREY, markersize=10, markeredgewidth=2, label="longest")
-    axes.axhspan(policies.index(chosen) - 0.4, policies.index(chosen) + 0.4, color="#f0e442", alpha=0.25)
+        rows = [row + _OFFSETS[name] for row, mean in enumerate(means) if mean is not None]
+        present = [max(_LEAST_MINUTES, mean) for mean in means if mean is not None]
+        if not present:
+            continue
+        axes.scatter(present, rows, s=34, color=colour, marker=marker, label=label, zorder=3)
+        for mean, row in zip(present, rows, strict=True):
+            _write_beside(axes, mean, row, colour)
+    longest = [max(_LEAST_MINUTES, waits.longest) for waits in waits_of_policy.values()]
+    axes.scatter(longest, range(len(policies)), s=130, color=_GREY, marker="|", linewidth=2, label="longest")
+    for row, wait in enumerate(longest):
+        _write_beside(axes, wait, row, _GREY)
+    axes.axhspan(policies.index(chosen) - 0.45, policies.index(chosen) + 0.45, color="#f0e442", alpha=0.22)
     axes.set_yticks(range(len(policies)), [str(policy) for policy in policies])
     axes.set_ylim(len(policies) - 0.5, -0.5)
     axes.set_xscale("log")
-    axes.set_title("Mean wait of each class under every policy", fontsize=11)
+    axes.margins(x=0.13)
+    axes.set_title("Mean wait of each class, and the longest wait", fontsize=11, loc="left")
     axes.grid(axis="x", color="#ececec")
-    _tidy(axes, "minutes (log scale)")
+    _tidy(axes)
     axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.16), ncols=4, fontsize=8.5, frameon=False)
+
+
+def _write_beside(axes: Axes, minutes: float, row: float, colour: str) -> None:
+    text = f"{minutes:.2g}" if minutes < 1 else f"{minutes:.1f}" if minutes < 100 else f"{minutes:,.0f}"
+    axes.annotate(
+        text, (minutes, row), xytext=(7, 0), textcoords="offset points", va="center", color=colour, fontsize=8
+    )
 
 
 def _draw_spread(
@@ -84,25 +98,31 @@ def _draw_spread(
     axes.set_ylim(1e-4, 1.0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:g} %"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_title(f"Share that waits longer than ..., under {chosen}", fontsize=11)
+    axes.set_title(f"Share still waiting, under {chosen}", fontsize=11, loc="left")
     axes.grid(color="#ececec")
-    _tidy(axes, "minutes (log scale)")
+    _tidy(axes)
     axes.legend(loc="lower left", fontsize=8.5, frameon=False)
 
 
 def _shares_still_waiting(
     waited_minutes: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give 200 times in minutes and the share of studies that wait longer than each."""
+    """Give 200 times in minutes and the share of studies that wait longer than each.
+
+    A share of fewer than ten studies is not a number: it would be the luck of the seed.
+    """
     ordered = np.sort(waited_minutes)
     minutes = np.geomspace(1.0, max(2.0, ordered[-1]), 200)
-    return minutes, 1 - np.searchsorted(ordered, minutes, side="right") / len(ordered)
+    n_longer = len(ordered) - np.searchsorted(ordered, minutes, side="right")
+    return minutes, np.where(n_longer >= 10, n_longer / len(ordered), np.nan)
 
 
-def _tidy(axes: Axes, xlabel: str) -> None:
-    axes.set_xlabel(xlabel)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda minutes, _: f"{minutes:g}"))
+def _tidy(axes: Axes) -> None:
+    axes.set_xlabel("minutes (log scale)")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda minutes, _: f"{minutes:,g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(axis="x", labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
 

@@ -55,7 +55,7 @@ class SimulatedWaits:
     diseased: float | None
     healthy: float | None
     missed: float | None
-    longest: float | None
+    longest: float
 
 
 def count_runs(n_studies: int) -> int:
@@ -104,7 +104,7 @@ def read_in_order(
     Parameters
     ----------
     arrived_minutes : (n_studies,) float64, min
-        Times of arrival, rising.
+        Times of arrival, rising from nought or later.
     reading_minutes : (n_studies,) float64, min
         Time that each study takes to read.
     order : (n_studies,) intp
@@ -129,18 +129,15 @@ def read_in_order(
     begins = [0.0] * len(arrivals)
     free_at = [0.0] * n_readers
     waiting: list[int] = []
-    next_study, n_arrivals = 0, len(arrivals)
+    now, next_study, n_arrivals = 0.0, 0, len(arrivals)
     for _ in range(n_arrivals):
-        now = free_at[0]
+        now = max(now, free_at[0])
+        if not waiting:
+            now = max(now, arrivals[next_study])
         while next_study < n_arrivals and arrivals[next_study] <= now:
             heapq.heappush(waiting, ranks[next_study])
             next_study += 1
-        if waiting:
-            study = studies[heapq.heappop(waiting)]
-        else:
-            study = next_study
-            now = arrivals[study]
-            next_study += 1
+        study = studies[heapq.heappop(waiting)]
         begins[study] = now
         heapq.heapreplace(free_at, now + readings[study])
     return np.asarray(begins) - arrived_minutes
@@ -232,15 +229,16 @@ def _look_ahead(
         true_flags = prevalence * setting.sensitivity
         misses = prevalence - true_flags
         share = setting.flagged_share
-        given_flag = true_flags / share if share > 0 else prevalence
-        given_none = misses / (1 - share) if share < 1 else prevalence
+        # The shares are differences of rounded figures: a certainty may come out as 1.0000000000000002.
+        given_flag = min(1.0, true_flags / share) if share > 0 else prevalence
+        given_none = min(1.0, misses / (1 - share)) if share < 1 else prevalence
         return np.where(flagged, given_flag, given_none), flagged
     separation = setting.score_separation
     score = rng.standard_normal(diseased.shape) + separation * diseased
     # Bayes' rule in odds: the likelihood ratio of two unit normals is exp(d x - d^2 / 2).
     likelihood_ratio = np.exp(separation * score - separation**2 / 2)
     sick = prevalence * likelihood_ratio
-    return sick / (sick + 1 - prevalence), score >= setting.flag_threshold
+    return sick / (sick + (1 - prevalence)), score >= setting.flag_threshold
 
 
 def _order(
