@@ -23,6 +23,10 @@ LOGITS, FEATURES, MAP = "logits", "features", "map"
 
 CPU = "CPUExecutionProvider"
 
+# On a CPU a batch is run in parts of this many pixels. EfficientNet-Lite0 at 192 px, one thread: one by one
+# 158 images/s in a process of 136 MB, by 32 in one go 113 images/s and 510 MB, which onnxruntime then keeps.
+_CPU_PIXELS = 256 * 256
+
 # onnxruntime's exceptions share no base of their own; a provider may also raise Python's
 _ORT_FAILURES: tuple[type[Exception], ...] = (
     *(kind for kind in vars(ort_errors).values() if isinstance(kind, type) and issubclass(kind, Exception)),
@@ -118,10 +122,17 @@ class Session:
                 f"{self.artifact.label} takes (n, {spec.height}, {spec.width}, 3) uint8, not "
                 f"{batch.shape} {batch.dtype}"
             )
+        step = len(batch)
+        if self.providers[0] == CPU:
+            step = max(1, _CPU_PIXELS // (spec.height * spec.width))
         try:
-            logits, features, maps = self._session.run([LOGITS, FEATURES, MAP], {INPUT: batch})
+            parts = [
+                self._session.run([LOGITS, FEATURES, MAP], {INPUT: batch[start : start + step]})
+                for start in range(0, len(batch), step)
+            ]
         except _ORT_FAILURES as error:
             raise OutputError(f"{self.artifact.label} failed on a batch of {len(batch)}: {error}") from error
+        logits, features, maps = (np.concatenate(part) for part in zip(*parts, strict=True))
         if not np.isfinite(logits).all():
             raise OutputError(f"{self.artifact.label} gave a logit that is not a finite number")
         return Outputs(logits=logits, features=features, maps=maps)

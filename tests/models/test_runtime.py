@@ -44,6 +44,14 @@ def test_a_batch_gives_what_its_pictures_give_alone(artifact: Artifact) -> None:
     np.testing.assert_allclose(session.run(batch).logits, alone, atol=1e-6)
 
 
+def test_a_large_batch_is_run_in_parts_and_comes_back_in_order(artifact: Artifact) -> None:
+    batch = np.random.default_rng(3).integers(0, 256, (150, 32, 32, 3), np.uint8)
+    outputs = Session(artifact).run(batch)
+    np.testing.assert_allclose(outputs.logits, tiny_logits(batch, 3), atol=1e-5)
+    assert outputs.features.shape == (150, 8)
+    assert outputs.maps.shape == (150, 4, 4, 3)
+
+
 def test_the_active_providers_are_reported(artifact: Artifact) -> None:
     assert Session(artifact).providers == (CPU,)
     assert CPU in available_providers()
