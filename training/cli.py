@@ -1,6 +1,5 @@
 """The program `firstread-train`: fits, evaluates, calibrates, exports and reports."""
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +8,7 @@ import typer
 
 from training.errors import TrainingError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 class Device(StrEnum):
@@ -35,6 +30,15 @@ DeviceName = Annotated[Device, typer.Option("--device", help="Where to compute."
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Threads of torch; its own choice by default.")
 ]
+CheckpointMinutes = Annotated[
+    float, typer.Option("--checkpoint-minutes", min=0.0, help="How much work a kill may cost at most.")
+]
+Destination = Annotated[
+    Path | None,
+    typer.Option(
+        "--to", help="The folder of models; models/ in the run's folder by default.", file_okay=False
+    ),
+]
 
 
 @app.callback()
@@ -45,16 +49,64 @@ def program() -> None:
 @app.command()
 def fit(
     recipe: RecipePath,
+    *,
     run: RunFolder = None,
     data: DataFolder = None,
     device: DeviceName = Device.CPU,
     threads: Threads = None,
+    checkpoint_minutes: CheckpointMinutes = 5.0,
 ) -> None:
     """Train; a run that was cut off is continued."""
     from training.work import open_work
 
     work = open_work(recipe, run=run, datasets=data, device=device, threads=threads)
-    work.fit()
+    typer.echo(f"the best weights are in {work.fit(checkpoint_minutes)}")
+
+
+@app.command()
+def evaluate(
+    recipe: RecipePath,
+    *,
+    run: RunFolder = None,
+    data: DataFolder = None,
+    device: DeviceName = Device.CPU,
+    threads: Threads = None,
+) -> None:
+    """Measure the best weights on the test folds."""
+    from training.work import open_work
+
+    work = open_work(recipe, run=run, datasets=data, device=device, threads=threads)
+    typer.echo(f"the figures are in {work.evaluate()}")
+
+
+@app.command()
+def calibrate(recipe: RecipePath, run: RunFolder = None) -> None:
+    """Fit the temperature and choose the operating points."""
+    from training.work import open_work
+
+    work = open_work(recipe, run=run, datasets=None, device=Device.CPU, threads=None)
+    typer.echo(f"temperature and operating points are in {work.calibrate()}")
+
+
+@app.command()
+def export(
+    recipe: RecipePath, run: RunFolder = None, data: DataFolder = None, to: Destination = None
+) -> None:
+    """Write the model as ONNX with its card, once torch and ONNX Runtime agree."""
+    from training.work import open_work
+
+    work = open_work(recipe, run=run, datasets=data, device=Device.CPU, threads=None)
+    folder, difference = work.export(to)
+    typer.echo(f"the model is in {folder}; torch and ONNX Runtime differ by at most {difference:.1e}")
+
+
+@app.command()
+def report(recipe: RecipePath, run: RunFolder = None, to: Destination = None) -> None:
+    """Write CARD.md and its pictures beside the exported model."""
+    from training.work import open_work
+
+    work = open_work(recipe, run=run, datasets=None, device=Device.CPU, threads=None)
+    typer.echo(f"the card is {work.report(to)}")
 
 
 def main() -> None:
@@ -64,6 +116,3 @@ def main() -> None:
     except TrainingError as error:
         typer.echo(f"firstread-train: {error}", err=True)
         raise SystemExit(1) from error
-    except KeyboardInterrupt:
-        typer.echo("firstread-train: stopped; the same command continues", err=True)
-        os._exit(130)

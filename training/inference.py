@@ -28,16 +28,32 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(
-    network: ImageClassifier, pixels: Pixels, rows: NDArray[np.intp], device: torch.device
+    network: ImageClassifier,
+    pixels: Pixels,
+    rows: NDArray[np.intp],
+    device: torch.device,
+    *,
+    with_mirror: bool = False,
 ) -> Predictions:
-    """Score rows (n_rows,) of `pixels` (n, height, width, 3) uint8 with the network in evaluation."""
+    """Score rows (n_rows,) of `pixels` (n, height, width, 3) uint8 with the network in evaluation.
+
+    With `with_mirror` the outputs are means over the image and its mirror image.
+    """
     network.eval()
     logits, features = [], []
     for batch in batches(rows, BATCH_SIZE):
-        outputs = network(as_images(pixels[batch], device))
-        logits.append(outputs.logits.float().cpu().numpy())
-        features.append(outputs.features.float().cpu().numpy())
+        images = as_images(pixels[batch], device)
+        views = [images, images.flip(3)] if with_mirror else [images]
+        outputs = [network(view) for view in views]
+        logits.append(torch.stack([output.logits for output in outputs]).mean(dim=0).cpu().numpy())
+        features.append(torch.stack([output.features for output in outputs]).mean(dim=0).cpu().numpy())
     return Predictions(np.concatenate(logits), np.concatenate(features))
+
+
+def move(network: ImageClassifier, device: torch.device) -> None:
+    """Move a network to `device`, its weights channels last."""
+    # torch's annotations lack this overload of Module.to
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def as_images(pixels: Pixels, device: torch.device) -> torch.Tensor:

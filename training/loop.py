@@ -26,7 +26,7 @@ from training.augment import build_augmentation
 from training.dataset import LabelledSet, Pixels, batches
 from training.ema import MovingAverage
 from training.errors import TrainingError
-from training.inference import as_images, predict
+from training.inference import as_images, move, predict
 from training.loss import class_weights, draw_rows, mix, one_hot, soft_cross_entropy
 from training.metrics import accuracy, balanced_accuracy, macro_auc
 from training.recipe import Recipe
@@ -182,12 +182,6 @@ def average_network(recipe: Recipe, average: MovingAverage, device: torch.device
     move(network, device)
     network.eval()
     return network
-
-
-def move(network: torch.nn.Module, device: torch.device) -> None:
-    """Move a network to `device`, its weights channels last."""
-    # torch's annotations lack this overload of Module.to
-    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _optimiser(network: torch.nn.Module, recipe: Recipe) -> torch.optim.AdamW:

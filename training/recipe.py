@@ -62,6 +62,17 @@ class FoldSpec(_Section):
         held_out = {*self.test, *self.validation}
         return tuple(fold for fold in range(self.n) if fold not in held_out)
 
+    def text_of(self, folds: tuple[int, ...]) -> str:
+        """Name some folds as a card does.
+
+        Examples
+        --------
+        >>> FoldSpec(n=5, seed=7).text_of((2, 3, 4))
+        'folds 2, 3, 4 of 5 by group, seed 7'
+        """
+        plural = "s" if len(folds) > 1 else ""
+        return f"fold{plural} {', '.join(map(str, folds))} of {self.n} by group, seed {self.seed}"
+
 
 class NetworkSpec(_Section):
     """The network by its name (see `models.networks.build`)."""

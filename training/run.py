@@ -62,9 +62,9 @@ class Run:
         return self.folder / "calibration.json"
 
     @property
-    def export(self) -> Path:
-        """The model's folder as it is shipped."""
-        return self.folder / "export"
+    def models(self) -> Path:
+        """The folder of models that an export goes to by default."""
+        return self.folder / "models"
 
     def open_for(self, recipe: Recipe, labelled: LabelledSet, device: torch.device) -> None:
         """Make the folder, or check that it is this recipe's on this data.

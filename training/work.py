@@ -1,17 +1,25 @@
 """Puts recipe, data, device and the run's folder together; every verb of the program starts here."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from models.card import ModelCard
+from training import calibrate as calibration
+from training import evaluate as evaluation
+from training import export as exporting
 from training import loop
 from training.dataset import LabelledSet, Pixels, cached_pixels, read_labelled_set
 from training.errors import TrainingError
 from training.recipe import Recipe, read_recipe
+from training.report import report
 from training.run import Run
 
 RUNS = Path("runs")
+N_PROOF_IMAGES = 128
 
 
 @dataclass(frozen=True)
@@ -19,29 +27,73 @@ class Work:
     """A recipe with all that it needs to be worked on."""
 
     recipe: Recipe
-    labelled: LabelledSet
+    datasets: Path | None
     run: Run
     caches: Path
     device: torch.device
+
+    @cached_property
+    def labelled(self) -> LabelledSet:
+        """The recipe's rows and their folds."""
+        return read_labelled_set(self.recipe, self.datasets)
 
     def pixels_at(self, px: int) -> Pixels:
         """Give the set's pictures at a size, from the cache."""
         return cached_pixels(self.labelled, self.recipe.input_at(px), self.caches)
 
-    def fit(self) -> None:
-        """Train, or continue."""
-        loop.fit(self.recipe, self.labelled, self.pixels_at, self.run, device=self.device)
+    def fit(self, checkpoint_minutes: float) -> Path:
+        """Train, or continue; give the file of the best weights."""
+        loop.fit(
+            self.recipe,
+            self.labelled,
+            self.pixels_at,
+            self.run,
+            device=self.device,
+            checkpoint_minutes=checkpoint_minutes,
+        )
+        return self.run.best
+
+    def evaluate(self) -> Path:
+        """Score the folds and measure the test folds."""
+        self.run.check_is_of(self.recipe, self.labelled)
+        pixels = self.pixels_at(self.recipe.input.height)
+        evaluation.evaluate(self.recipe, self.labelled, pixels, self.run, device=self.device)
+        return self.run.evaluation
+
+    def calibrate(self) -> Path:
+        """Fit temperature and thresholds on validation, measure them on the test folds."""
+        calibration.calibrate(self.recipe, self.run)
+        return self.run.calibration
+
+    def export(self, destination: Path | None) -> tuple[Path, float]:
+        """Write the model's folder; give it and the largest difference from torch."""
+        self.run.check_is_of(self.recipe, self.labelled)
+        network = evaluation.best_network(self.recipe, self.run, torch.device("cpu"))
+        pixels = self.pixels_at(self.recipe.input.height)
+        spread = np.linspace(0, len(pixels) - 1, min(N_PROOF_IMAGES, len(pixels))).astype(np.intp)
+        artifact, difference = exporting.export(
+            self.recipe, network, pixels[spread], self.run, destination or self.run.models
+        )
+        return artifact.folder, difference
+
+    def report(self, destination: Path | None) -> Path:
+        """Write CARD.md and its pictures beside the exported model."""
+        folder = (destination or self.run.models) / self.recipe.name / self.recipe.version
+        if not (folder / "card.json").is_file():
+            raise TrainingError(f"{folder} holds no model yet; write it with: firstread-train export")
+        card: ModelCard = exporting.read_card(folder)
+        return report(card, self.run, folder)
 
 
 def open_work(
     recipe_path: Path, *, run: Path | None, datasets: Path | None, device: str, threads: int | None
 ) -> Work:
-    """Read the recipe and its source, and choose the device.
+    """Read the recipe and choose the device.
 
     Raises
     ------
     TrainingError
-        If the recipe or its data cannot be read, or there is no such device.
+        If the recipe cannot be read, or there is no such device.
     """
     recipe = read_recipe(recipe_path)
     if device == "cuda" and not torch.cuda.is_available():
@@ -51,7 +103,7 @@ def open_work(
     folder = run if run is not None else RUNS / recipe.name
     return Work(
         recipe=recipe,
-        labelled=read_labelled_set(recipe, datasets),
+        datasets=datasets,
         run=Run(folder),
         caches=folder.parent / "cache",
         device=torch.device(device),

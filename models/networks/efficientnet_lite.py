@@ -113,10 +113,10 @@ class SameConvolution(nn.Conv2d):
         if top == bottom and left == right:
             # The convolution pads by itself, without a copy of the map.
             return functional.conv2d(
-                images, self.weight, None, self.stride, (top, left), self.dilation, self.groups
+                images, self.weight, self.bias, self.stride, (top, left), self.dilation, self.groups
             )
         padded = functional.pad(images, (left, right, top, bottom))
-        return functional.conv2d(padded, self.weight, None, self.stride, 0, self.dilation, self.groups)
+        return functional.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

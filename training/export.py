@@ -1,0 +1,179 @@
+"""Writes a run's network as ONNX, proves that it gives what torch gives, and ships it with its card."""
+
+import tempfile
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models import novelty
+from models.artifact import Artifact, write_artifact
+from models.card import ModelCard, TrainingData
+from models.errors import ModelError
+from models.networks.outputs import ImageClassifier
+from models.novelty import NoveltyModel
+from models.runtime import Session
+from training.dataset import Pixels
+from training.errors import ExportError
+from training.predictions import ScoredSet, read_scored
+from training.recipe import Recipe
+from training.run import Run, read_json
+
+# The newest that ONNX Runtime 1.23, the oldest allowed, takes in full.
+OPSET = 20
+MAX_DIFFERENCE = 1e-4
+MIN_PROOF_IMAGES = 64
+
+
+class ServedNetwork(nn.Module):
+    """A network as it is served: pixels as they come in memory go in, places last come out."""
+
+    def __init__(self, network: ImageClassifier) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Take uint8 (batch, height, width, 3); give logits, features, and the map with its classes last."""
+        outputs = self.network(image.permute(0, 3, 1, 2).float())
+        return outputs.logits, outputs.features, outputs.maps.permute(0, 2, 3, 1)
+
+
+def export(
+    recipe: Recipe, network: ImageClassifier, proof_pixels: Pixels, run: Run, destination: Path
+) -> tuple[Artifact, float]:
+    """Write the model's folder ``destination/<name>/<version>``.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Names the model and its classes.
+    network : ImageClassifier
+        The best weights.
+    proof_pixels : (n, height, width, 3) uint8
+        Real images, at least 64, on which torch and ONNX Runtime must agree.
+    run : Run
+        Evaluated and calibrated.
+    destination : Path
+        A folder of models.
+
+    Returns
+    -------
+    Artifact, float
+        What was written, and the largest difference between torch and ONNX Runtime in any output.
+
+    Raises
+    ------
+    ExportError
+        If they differ by more than 1e-4 anywhere; nothing is written then.
+    """
+    if len(proof_pixels) < MIN_PROOF_IMAGES:
+        raise ExportError(f"{len(proof_pixels)} images prove too little, expected {MIN_PROOF_IMAGES}")
+    scored = {part: read_scored(run.predictions(part)) for part in ("train", "validation", "test")}
+    known = fit_novelty(recipe, scored["train"], scored["validation"])
+    onnx = to_onnx(network, recipe.input.height)
+    card = fill_card(recipe, run, scored)
+    try:
+        with tempfile.TemporaryDirectory() as staging:
+            staged = write_artifact(Path(staging) / recipe.version, onnx=onnx, card=card, novelty=known)
+            difference = largest_difference(network, Session(staged), proof_pixels)
+        if not difference <= MAX_DIFFERENCE:
+            raise ExportError(
+                f"torch and ONNX Runtime differ by {difference:.2e} on {len(proof_pixels)} images, "
+                f"expected at most {MAX_DIFFERENCE}; nothing was written"
+            )
+        folder = destination / recipe.name / recipe.version
+        return write_artifact(folder, onnx=onnx, card=card, novelty=known), difference
+    except ModelError as error:
+        raise ExportError(str(error)) from error
+
+
+def to_onnx(network: ImageClassifier, px: int) -> bytes:
+    """Give the network as one ONNX file: any batch, fixed size, normalisation inside.
+
+    The exporter's own optimiser folds batch normalisation into the convolutions.
+    """
+    example = torch.zeros(2, px, px, 3, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        # torch.export still meets its own deprecated LeafSpec when it copies its example inputs
+        warnings.simplefilter("ignore", FutureWarning)
+        program = torch.onnx.export(
+            ServedNetwork(network).cpu().eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["logits", "features", "map"],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            verbose=False,
+        )
+    if program is None:
+        raise ExportError("torch's exporter gave no program")
+    return bytes(program.model_proto.SerializeToString())
+
+
+@torch.inference_mode()
+def largest_difference(network: ImageClassifier, session: Session, pixels: Pixels) -> float:
+    """Compare torch with ONNX Runtime on images (n, height, width, 3); give the largest difference."""
+    served = ServedNetwork(network).cpu().eval()
+    largest = 0.0
+    for start in range(0, len(pixels), 16):
+        batch = np.array(pixels[start : start + 16])  # a copy: torch takes no read-only memory
+        outputs = session.run(batch)
+        given = served(torch.from_numpy(batch))
+        for ours, theirs in zip(given, (outputs.logits, outputs.features, outputs.maps), strict=True):
+            largest = max(largest, float(np.abs(ours.numpy() - theirs).max()))
+    return largest
+
+
+def fit_novelty(recipe: Recipe, train: ScoredSet, validation: ScoredSet) -> NoveltyModel:
+    """Learn the features of the training folds; the validation folds set the threshold."""
+    return novelty.fit(
+        train.features, train.labels, acceptance=recipe.novelty_acceptance, held_out=validation.features
+    )
+
+
+def fill_card(recipe: Recipe, run: Run, scored: dict[str, ScoredSet]) -> dict[str, object]:
+    """Put the card's fields together from the recipe and the run's files."""
+    calibrated = read_json(run.calibration)
+    evaluated = read_json(run.evaluation)
+    folds = {"train": recipe.folds.train, "validation": recipe.folds.validation, "test": recipe.folds.test}
+    split_sha256 = read_json(run.facts)["split_sha256"]
+    return {
+        "name": recipe.name,
+        "version": recipe.version,
+        "title_en": recipe.title_en,
+        "title_zh": recipe.title_zh,
+        "task": recipe.task,
+        "created": datetime.now(UTC),
+        "licence": recipe.licence,
+        "applies_to": recipe.applies_to,
+        "classes": [spec.model_dump(mode="json") for spec in recipe.classes],
+        "input": recipe.input,
+        "pooling": recipe.pooling,
+        "calibration": calibrated["calibration"],
+        "operating_points": calibrated["operating_points"],
+        "training_data": [
+            TrainingData(
+                source=recipe.source.title,
+                licence=recipe.source.licence,
+                role=role,
+                split=recipe.folds.text_of(folds[role]),
+                split_sha256=split_sha256,
+                n_images=len(scored[role].labels),
+                n_groups=scored[role].n_groups,
+            ).model_dump(mode="json")
+            for role in ("train", "validation", "test")
+        ],
+        "metrics": evaluated["metrics"],
+        "intended_use": recipe.intended_use,
+        "limits": [*recipe.limits, *recipe.source.limits] or ["None were stated."],
+        "recipe_sha256": recipe.sha256,
+    }
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read the card of a model that was exported."""
+    return ModelCard.model_validate_json((folder / "card.json").read_text(encoding="utf-8"))

@@ -1,0 +1,173 @@
+"""Writes CARD.md, the model's card for people, with its pictures; every number comes from a file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from models.calibration import reliability_curve, score_of, softmax
+from models.card import Interval, ModelCard
+from training import pictures
+from training.metrics import auc, roc_curve
+from training.predictions import ScoredSet, read_scored
+from training.run import Run, read_json
+
+PURPOSE = "For prioritisation only, not for diagnosis."
+# Pictures of the card: file and caption, in their order.
+PICTURES = {
+    "learning.png": "Validation figures and training loss of each epoch",
+    "roc.png": "ROC curve of the dangerous classes on the test folds, with the operating points",
+    "reliability.png": "Confidence against accuracy on the test folds, before and after calibration",
+    "confusion.png": "Confusion matrix of the test folds",
+}
+
+
+def report(card: ModelCard, run: Run, folder: Path) -> Path:
+    """Write ``CARD.md`` and its pictures into the model's folder; give the card's path.
+
+    Raises
+    ------
+    training.errors.RunError
+        If one of the run's files is missing.
+    """
+    test = read_scored(run.predictions("test"))
+    history = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+    counts = np.array(read_json(run.evaluation)["confusion"], dtype=np.int64)
+    pictures.draw(folder / "learning.png", pictures.learning_curve(history))
+    pictures.draw(folder / "confusion.png", pictures.confusion(counts, card.class_keys))
+    _draw_curves(card, test, folder)
+    path = folder / "CARD.md"
+    path.write_text(render(card, history[-1]["epoch"], read_json(run.facts)["versions"]), encoding="utf-8")
+    return path
+
+
+def _draw_curves(card: ModelCard, test: ScoredSet, folder: Path) -> None:
+    temperature = card.calibration.temperature
+    places = [card.class_keys.index(key) for key in card.operating_points[0].classes]
+    is_positive = np.isin(test.labels, places)
+    probabilities = softmax(test.logits, temperature)
+    scores = score_of(probabilities, places)
+    curve = roc_curve(is_positive, scores)
+    pictures.draw(folder / "roc.png", pictures.roc(*curve, auc(is_positive, scores), card.operating_points))
+    is_right = test.logits.argmax(axis=1) == test.labels
+    before, after = (
+        reliability_curve(softmax(test.logits, divisor).max(axis=1), is_right)
+        for divisor in (1.0, temperature)
+    )
+    pictures.draw(folder / "reliability.png", pictures.reliability(before, after))
+
+
+def render(card: ModelCard, n_epochs: int, versions: dict[str, str]) -> str:
+    """Give the card as Markdown.
+
+    Parameters
+    ----------
+    card : ModelCard
+        The machine's card.
+    n_epochs : int
+        How many epochs were trained.
+    versions : dict of str to str
+        The libraries that trained it.
+    """
+    sections = [
+        f"# {card.title_en} · {card.title_zh}",
+        f"`{card.name}` version {card.version}. **{PURPOSE}**",
+        card.intended_use,
+        _licence(card),
+        "## Classes\n\n" + _classes(card),
+        _points(card),
+        "## Figures on the test folds\n\n" + _metrics(card),
+        _calibration(card),
+        "## Data\n\n" + _data(card),
+        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in card.limits),
+        "## Curves\n\n" + "\n\n".join(f"![{caption}]({file})" for file, caption in PICTURES.items()),
+        _making(card, n_epochs, versions),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _licence(card: ModelCard) -> str:
+    text = f"Licence of the weights: {card.licence}."
+    if "-NC-" in card.licence:
+        text += " They were trained on images for non-commercial use and may not be used commercially."
+    return text
+
+
+def _classes(card: ModelCard) -> str:
+    return _table(
+        ("key", "class", "类别", "code", "severity"),
+        [
+            (
+                f"`{spec.key}`",
+                spec.name_en,
+                spec.name_zh,
+                f"{spec.code.scheme} {spec.code.value}",
+                spec.severity,
+            )
+            for spec in card.classes
+        ],
+    )
+
+
+def _points(card: ModelCard) -> str:
+    first = card.operating_points[0]
+    table = _table(
+        ("point", "threshold", "sensitivity", "specificity"),
+        [
+            (point.name, f"{point.threshold:.4f}", _figure(point.sensitivity), _figure(point.specificity))
+            for point in card.operating_points
+        ],
+    )
+    return (
+        "## Operating points\n\n"
+        f"A study is flagged when the summed probability of {', '.join(first.classes)} reaches the "
+        f"threshold. Thresholds were chosen on {first.chosen_on} and measured on the test folds "
+        f"(95 % intervals, groups resampled whole).\n\n{table}"
+    )
+
+
+def _calibration(card: ModelCard) -> str:
+    fitted = card.calibration
+    return (
+        "## Calibration\n\n"
+        f"Temperature {fitted.temperature:.3f}, fitted on {fitted.n} images ({fitted.fitted_on}). Expected "
+        f"calibration error on the test folds: {fitted.ece_before:.3f} before, {fitted.ece_after:.3f} after."
+    )
+
+
+def _making(card: ModelCard, n_epochs: int, versions: dict[str, str]) -> str:
+    libraries = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return (
+        "## How it was made\n\n"
+        f"{n_epochs} epochs; recipe `{card.recipe_sha256[:12]}`, network `{card.onnx_sha256[:12]}` "
+        f"({card.input.width} x {card.input.height} px), exported {card.created:%Y-%m-%d}; {libraries}."
+    )
+
+
+def _metrics(card: ModelCard) -> str:
+    return _table(
+        ("figure", "group", "value (95 % interval)", "images"),
+        [
+            (metric.name.replace("_", " "), metric.group, _figure(metric.figure), str(metric.figure.n))
+            for metric in card.metrics
+        ],
+    )
+
+
+def _data(card: ModelCard) -> str:
+    return _table(
+        ("role", "source", "licence", "split", "images", "groups"),
+        [
+            (part.role, part.source, part.licence, part.split, str(part.n_images), str(part.n_groups))
+            for part in card.training_data
+        ],
+    )
+
+
+def _figure(interval: Interval) -> str:
+    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
