@@ -105,8 +105,8 @@ class InputRules(_Part):
 class InputSpec(_Part):
     """How a frame becomes the network's input: ``(batch, height, width, 3)`` uint8.
 
-    Normalisation stands in the graph. `crop` is the part of the shorter side that is kept before
-    resizing (1.0: all of it).
+    Normalisation stands in the graph, and so does the mean that `flips` asks for. `crop` is the part of
+    each kept side that stays, around the middle (1.0: all of it).
     """
 
     height: int = Field(ge=16)

@@ -138,10 +138,13 @@ class Session:
         return Outputs(logits=logits, features=features, maps=maps)
 
     def _check_outputs(self) -> None:
-        """Run one black picture: what the graph declares may differ from what it gives."""
+        """Run a picture and its mirror image: what the graph declares may differ from what it gives."""
         card = self.artifact.card
+        shape = (1, card.input.height, card.input.width, 3)
+        picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         try:
-            outputs = self.run(np.zeros((1, card.input.height, card.input.width, 3), np.uint8))
+            outputs = self.run(picture)
+            mirrored = self.run(np.ascontiguousarray(picture[:, :, ::-1]))
         except OutputError as error:
             raise _refusal(self.artifact, f"does not run: {error}") from error
         n_classes = len(card.classes)
@@ -152,6 +155,10 @@ class Session:
                 f"gives logits {outputs.logits.shape}, features {outputs.features.shape} and map "
                 f"{outputs.maps.shape} for one picture, expected (1, {n_classes}), (1, n) and "
                 f"(1, h, w, {n_classes})",
+            )
+        if card.input.flips and not np.allclose(outputs.logits, mirrored.logits, atol=1e-3):
+            raise _refusal(
+                self.artifact, "scores a picture and its mirror image apart, although the card says flips"
             )
         novelty = self.artifact.novelty
         if novelty is not None and novelty.means.shape[1] != outputs.features.shape[1]:

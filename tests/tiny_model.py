@@ -45,15 +45,28 @@ EVIDENCE_BIAS = -2.0
 
 
 def tiny_graph(
-    *, n_classes: int = 2, side: int = 32, omit: str = "", dtype: int = TensorProto.UINT8
+    *,
+    n_classes: int = 2,
+    side: int = 32,
+    omit: str = "",
+    dtype: int = TensorProto.UINT8,
+    is_one_sided: bool = False,
 ) -> bytes:
-    """Build the graph; `omit` names an output to leave out, for tests of refusals."""
+    """Build the graph.
+
+    For tests of refusals, `omit` names an output to leave out, and a one-sided graph looks at the left
+    half of the picture only.
+    """
     strength = np.linspace(-1.0, 1.0, n_classes, dtype=np.float32)
-    constants = {
+    cells = side // POOL
+    constants: dict[str, NDArray[np.generic]] = {
         "full": np.array(255.0, np.float32),
         "reads": READS.reshape(N_FEATURES, 3, 1, 1),
         "head": np.outer(EVIDENCE, strength).astype(np.float32),
         "bias": (EVIDENCE_BIAS * strength).astype(np.float32),
+        "first": np.array([0], np.int64),
+        "last": np.array([cells // 2 if is_one_sided else cells], np.int64),
+        "across": np.array([3], np.int64),
     }
     node = helper.make_node
     nodes = [
@@ -63,13 +76,13 @@ def tiny_graph(
         node("AveragePool", ["planes"], ["cells"], kernel_shape=[POOL, POOL], strides=[POOL, POOL]),
         node("Conv", ["cells", "reads"], ["read"]),
         node("Relu", ["read"], ["seen"]),
-        node("GlobalAveragePool", ["seen"], ["pooled"]),
+        node("Slice", ["seen", "first", "last", "across"], ["looked"]),
+        node("GlobalAveragePool", ["looked"], ["pooled"]),
         node("Flatten", ["pooled"], ["features"]),
         node("Gemm", ["features", "head", "bias"], ["logits"]),
         node("Transpose", ["seen"], ["seen_last"], perm=[0, 2, 3, 1]),
         node("MatMul", ["seen_last", "head"], ["map"]),
     ]
-    cells = side // POOL
     shapes: dict[str, list[str | int | None]] = {
         "logits": ["batch", n_classes],
         "features": ["batch", N_FEATURES],

@@ -108,6 +108,15 @@ def test_novelty_fitted_on_other_features_is_refused(tmp_path: Path) -> None:
         Session(artifact)
 
 
+def test_a_card_that_says_flips_needs_a_graph_that_does_them(tmp_path: Path) -> None:
+    card = tiny_card()
+    card["input"] = {"height": 32, "width": 32, "colour": "rgb", "resize": "squash", "flips": True}
+    Session(write_artifact(tmp_path / "1", onnx=tiny_graph(), card=card))
+    one_sided = write_artifact(tmp_path / "2", onnx=tiny_graph(is_one_sided=True), card=card)
+    with pytest.raises(ArtifactError, match="its mirror image apart"):
+        Session(one_sided)
+
+
 def test_finding_a_model_does_not_load_the_runtime() -> None:
     program = "import sys, models.registry; print('onnxruntime' in sys.modules)"
     done = subprocess.run(
