@@ -94,7 +94,7 @@ class Backlog:
         }
         self._changed = threading.Condition()
         self._is_awake = True
-        self._is_stopping = False
+        self._stopping = threading.Event()
         self._in_flight: dict[int, StoredStudy] = {}
         self._results: list[_Result] = []
         self._thread = threading.Thread(target=self._run, name="backlog", daemon=True)
@@ -115,12 +115,12 @@ class Backlog:
     @property
     def is_running(self) -> bool:
         """Whether anybody works on the backlog."""
-        return self._thread.is_alive() and not self._is_stopping
+        return self._thread.is_alive() and not self._stopping.is_set()
 
     def stop(self) -> None:
         """Hand over nothing more, and let what is under way wait again for the next start."""
         with self._changed:
-            self._is_stopping = True
+            self._stopping.set()
             self._changed.notify_all()
         self._thread.join()
         self._record_results()
@@ -134,18 +134,22 @@ class Backlog:
         while True:
             with self._changed:
                 self._changed.wait_for(self._has_something_to_do, _SECONDS_BETWEEN_LOOKS)
-                if self._is_stopping:
+                if self._stopping.is_set():
                     return
                 self._is_awake = False
             try:
                 self._record_results()
-                while not self._is_stopping and len(self._in_flight) < self._n_at_once and self._hand_over():
+                while (
+                    not self._stopping.is_set()
+                    and len(self._in_flight) < self._n_at_once
+                    and self._hand_over()
+                ):
                     pass
             except Exception:
                 log.exception("the backlog could not go on; it tries again")
 
     def _has_something_to_do(self) -> bool:
-        return self._is_stopping or self._is_awake or bool(self._results)
+        return self._stopping.is_set() or self._is_awake or bool(self._results)
 
     def _hand_over(self) -> bool:
         with self._database.writing() as connection:
@@ -167,7 +171,7 @@ class Backlog:
 
     def _take_result(self, stored: StoredStudy, future: Future[StudyScore]) -> None:
         with self._changed:
-            if self._is_stopping or future.cancelled():
+            if self._stopping.is_set() or future.cancelled():
                 return  # a worker that was ended says that its study failed; `stop` hands it back
             self._in_flight.pop(stored.id, None)
             self._results.append(_Result(stored, future.result()))
@@ -190,29 +194,33 @@ class Backlog:
             return
         artifact = self._artifacts[score.model.name, score.model.version]
         is_abstained = score.status is Status.ABSTAINED
-        if is_abstained:
-            placement = self._placer.unscored(stored.received_at_us, stored.priority, NoScore.NOVEL)
-        else:
-            placement = self._placer.scored(
+        kept = stored_score(score, stored, artifact.card, scored_at_us=self._clock())
+
+        def place_it(priority: str) -> Placement:
+            if is_abstained:
+                return self._placer.unscored(stored.received_at_us, priority, NoScore.NOVEL)
+            return self._placer.scored(
                 stored.received_at_us,
-                stored.priority,
-                model=score.model.name,
+                priority,
+                model=artifact.card.name,
                 classes=artifact.card.classes,
                 probabilities=score.probabilities,
             )
-        kept = stored_score(score, stored, artifact.card, scored_at_us=self._clock())
+
         with self._database.writing() as connection:
+            priority = mark(connection, stored, state=score.status, reason=None, problem=score.reason)
             # One that got another image meanwhile is scored again whole; this result is of the past.
-            if mark(connection, stored, state=score.status, reason=None, problem=score.reason):
+            if priority is not None:
                 record_score(connection, kept, site=stored.site, study_id=stored.id, revision=stored.revision)
-                place(connection, site=stored.site, study_id=stored.id, placement=placement)
+                place(connection, site=stored.site, study_id=stored.id, placement=place_it(priority))
 
     def _settle(
         self, stored: StoredStudy, state: str, reason: str, problem: str | None, why: NoScore
     ) -> None:
         """Keep a study without a score in the queue, saying why it has none."""
         log.warning("study %s is %s: %s %s", stored.key, state, reason, problem)
-        placement: Placement = self._placer.unscored(stored.received_at_us, stored.priority, why)
         with self._database.writing() as connection:
-            if mark(connection, stored, state=state, reason=reason, problem=problem):
+            priority = mark(connection, stored, state=state, reason=reason, problem=problem)
+            if priority is not None:
+                placement = self._placer.unscored(stored.received_at_us, priority, why)
                 place(connection, site=stored.site, study_id=stored.id, placement=placement)

@@ -1,0 +1,115 @@
+"""`firstread serve`: receives, scores and ranks until it is stopped."""
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:  # the program says --help before it loads a server
+    from serving.operations.service import Operations
+    from serving.settings import Settings
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on.", envvar="FIRSTREAD_HOST")]
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Port; 0: any free one.", envvar="FIRSTREAD_PORT")
+]
+Home = Annotated[
+    Path | None, typer.Option(help="Folder of the database and the images.", envvar="FIRSTREAD_HOME")
+]
+Models = Annotated[list[Path] | None, typer.Option(help="Folder of models; may be given several times.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=64, help="Scoring processes.", envvar="FIRSTREAD_WORKERS")
+]
+AllowRemote = Annotated[
+    bool,
+    typer.Option(
+        "--allow-remote",
+        help="Listen on an address that other machines reach, although there is no sign-in yet.",
+    ),
+]
+
+
+def serve(
+    *,
+    host: Host = None,
+    port: Port = None,
+    home: Home = None,
+    models: Models = None,
+    workers: Workers = None,
+    allow_remote: AllowRemote = False,
+) -> None:
+    """Receive studies, score them and order the worklist, until Ctrl-C.
+
+    There is no sign-in yet, so only this machine is listened to unless --allow-remote is given.
+    """
+    from serving.errors import StartError
+    from serving.hosting.server import address_of, open_socket, serve_until_stopped
+    from serving.hosting.service import running
+
+    stop_on_signals()
+    try:
+        settings = read_settings(
+            host=host, port=port, home=home, models=tuple(models) if models else None, workers=workers
+        )
+        listener = open_socket(settings.host, settings.port, allow_remote=allow_remote)
+        with listener, running(settings) as service:
+
+            def say_ready() -> None:
+                typer.echo(f"firstread listens on {address_of(listener)} (home: {settings.home})")
+                if service.n_taken_up:
+                    typer.echo(f"{service.n_taken_up} studies wait for a score from before")
+                say_models(service.operations)
+
+            serve_until_stopped(service.app, listener, on_ready=say_ready)
+    except StartError as error:
+        typer.echo(f"firstread: {error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("stopped before it had started", err=True)
+    else:
+        typer.echo("stopped; what was not scored is scored after the next start", err=True)
+
+
+def read_settings(**given: object) -> "Settings":
+    """Read the settings from the environment, with what the command line gives before them.
+
+    Raises
+    ------
+    StartError
+        If a value is not one the setting takes; names the setting.
+    """
+    from pydantic import ValidationError
+
+    from serving.errors import StartError
+    from serving.settings import Settings
+
+    try:
+        return Settings.model_validate(
+            Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"])
+        raise StartError(f"FIRSTREAD_{name.upper()} is {first['input']!r}: {first['msg']}.") from error
+
+
+def stop_on_signals() -> None:
+    """Let SIGTERM end the program as Ctrl-C does: in good order."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def say_models(operations: "Operations") -> None:
+    """Say which models score, and which may not."""
+    labels = [artifact.label for artifact in operations.models()]
+    if labels:
+        typer.echo(f"models: {', '.join(labels)}")
+    else:
+        typer.echo("no model: studies are queued unscored (name a folder by --models)")
+    for refused in operations.refused_models():
+        typer.echo(f"refused: {refused}", err=True)

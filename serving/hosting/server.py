@@ -1,0 +1,97 @@
+"""Serves an application over HTTP until it is told to stop."""
+
+import ipaddress
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from serving.errors import StartError
+
+# Requests under way at the end get this long; with the rest, a stop takes less than 5 s.
+_SECONDS_TO_STOP = 2
+
+
+def open_socket(host: str, port: int, *, allow_remote: bool) -> socket.socket:
+    """Listen on an address before anything else is started.
+
+    Raises
+    ------
+    StartError
+        If the address is not this machine's own and that was not asked for, or the port is taken.
+    """
+    if not allow_remote and not is_loopback(host):
+        raise StartError(
+            f"{host} can be reached from other machines, and there is no sign-in yet: anyone who reaches it "
+            "sees every study. Add --allow-remote if a proxy in front of it asks who they are."
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"port {port} on {host} cannot be used ({error.strerror}): name another by --port."
+        ) from error
+    return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address.
+
+    Examples
+    --------
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def address_of(listener: socket.socket) -> str:
+    """Give the address that a person types."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def serve_until_stopped(app: FastAPI, listener: socket.socket, *, on_ready: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM; calls `on_ready` once requests are answered."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SECONDS_TO_STOP,
+        lifespan="off",
+    )
+    server = _Server(config, on_ready)
+    with _no_traceback_on_interrupt():
+        server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+
+@contextmanager
+def _no_traceback_on_interrupt() -> Iterator[None]:
+    # uvicorn stops in good order and then raises the signal it was stopped by once more
+    try:
+        yield
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,102 @@
+"""Puts the running service together out of its parts, and takes it apart again."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+
+from fastapi import FastAPI
+
+from models.registry import Registry
+from serving.app import create_app
+from serving.hosting.home import occupied
+from serving.intake.service import Intake
+from serving.intake.upload import UploadLimits
+from serving.operations.service import Operations
+from serving.scoring.backlog import Backlog
+from serving.scoring.pool import ScoringPool
+from serving.settings import Settings
+from serving.store.database import open_database
+from serving.store.objects import ObjectStore
+from serving.store.sites import ensure_local_site
+from serving.studies.rendering import Renderer
+from serving.studies.service import Studies
+from serving.worklist.placement import Placer
+from serving.worklist.policy import read_policy
+from serving.worklist.service import Worklist
+
+# Asked for by name and never replaced in silence: a session that runs elsewhere is refused.
+PROVIDERS = ("CPUExecutionProvider",)
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A service at work: the application to be served, and the parts that a program asks."""
+
+    app: FastAPI
+    intake: Intake
+    operations: Operations
+    n_taken_up: int
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[RunningService]:
+    """Run everything but the HTTP server; at the end, unfinished scoring is handed back.
+
+    Raises
+    ------
+    StartError
+        If the home is taken, cannot be written or was made by a later version.
+    """
+    with occupied(settings):
+        database = open_database(settings.database_file)
+        with database.writing() as connection:
+            ensure_local_site(connection)
+        objects = ObjectStore(settings.objects_folder)
+        registry = Registry(settings.models)
+        placer = Placer(read_policy())
+        pool = ScoringPool(settings.models, workers=settings.workers, providers=PROVIDERS)
+        backlog = Backlog(
+            database=database,
+            objects=objects,
+            pool=pool,
+            registry=registry,
+            placer=placer,
+            n_at_once=settings.workers + 1,
+        )
+        intake = Intake(
+            database=database,
+            objects=objects,
+            spool=settings.spool_folder,
+            limits=UploadLimits(
+                max_bytes=settings.max_upload_bytes,
+                max_files=settings.max_upload_files,
+                min_free_bytes=settings.min_free_bytes,
+            ),
+            placer=placer,
+            on_taken=backlog.wake,
+        )
+        operations = Operations(
+            version=metadata.version("firstread"),
+            provider=PROVIDERS[0],
+            database=database,
+            registry=registry,
+            is_scoring=lambda: backlog.is_running,
+            n_workers=lambda: len(pool.process_ids),
+            rejections=lambda: dict(intake.rejections),
+            started_at_s=time.monotonic(),
+        )
+        app = create_app(
+            intake=intake,
+            worklist=Worklist(database),
+            studies=Studies(database, Renderer(objects)),
+            operations=operations,
+        )
+        n_taken_up = backlog.start()
+        try:
+            yield RunningService(app, intake, operations, n_taken_up)
+        finally:
+            backlog.stop()
+            pool.close(finish=False)
+            database.close()

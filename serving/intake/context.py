@@ -1,0 +1,91 @@
+"""What a sender says beside the images: the patient's context and the doctor's priority, checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from data.study import PatientContext, Sex
+from serving.errors import Problem, ServiceError
+from serving.worklist.policy import DoctorPriority
+
+_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}
+
+
+def _absent_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+def _code_of_sex(value: object) -> object:
+    return _SEXES.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
+def _or_routine(value: object) -> object:
+    return value.strip().lower() or DoctorPriority.ROUTINE if isinstance(value, str) else value
+
+
+class ContextFields(BaseModel):
+    """The fields of the form, as they are sent; an empty one is an absent one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    age: Annotated[float | None, BeforeValidator(_absent_if_empty)] = Field(
+        default=None, ge=0, le=130, description="Years."
+    )
+    sex: Annotated[Sex | None, BeforeValidator(_absent_if_empty), BeforeValidator(_code_of_sex)] = Field(
+        default=None, description="F, M or O."
+    )
+    body_site: Annotated[str | None, BeforeValidator(_absent_if_empty)] = Field(
+        default=None, max_length=200, description="Where on the body, in the sender's words."
+    )
+    skin_type: Annotated[int | None, BeforeValidator(_absent_if_empty)] = Field(
+        default=None, ge=1, le=6, description="Fitzpatrick 1 to 6."
+    )
+    clinical_question: Annotated[str | None, BeforeValidator(_absent_if_empty)] = Field(
+        default=None, max_length=4000, description="What the doctor wants to know."
+    )
+    priority: Annotated[Literal["stat", "urgent", "routine"], BeforeValidator(_or_routine)] = Field(
+        default="routine", description="What the doctor asks for; 'stat' counts before every model."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SenderContext:
+    """The patient's context and the priority."""
+
+    patient: PatientContext
+    priority: str
+
+
+def read_context(fields: Mapping[str, str]) -> SenderContext:
+    """Check the form's fields.
+
+    Raises
+    ------
+    ServiceError
+        If a field is unknown or its value is not one of those it takes; names the field.
+    """
+    try:
+        read = ContextFields.model_validate(dict(fields))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(ContextFields.model_fields)
+            raise ServiceError(
+                Problem.INVALID_REQUEST, f"There is no field {name!r}: the fields are {known}, and the files."
+            ) from error
+        raise ServiceError(
+            Problem.INVALID_REQUEST, f"The field {name!r} is {fields.get(name)!r}: {first['msg']}."
+        ) from error
+    return SenderContext(
+        PatientContext(
+            age_years=read.age,
+            sex=read.sex,
+            body_site=read.body_site,
+            skin_type=read.skin_type,
+            clinical_question=read.clinical_question,
+        ),
+        read.priority,
+    )

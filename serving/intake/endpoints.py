@@ -1,0 +1,91 @@
+"""POST /api/v1/studies: how images come in."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Request, Response, status
+from fastapi.concurrency import run_in_threadpool
+
+from serving.intake.context import ContextFields, SenderContext, read_context
+from serving.intake.schemas import UploadAnswer
+from serving.intake.service import Intake, Outcome
+from serving.intake.upload import Upload
+from serving.store.sites import acting_site
+
+Site = Annotated[str, Depends(acting_site)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(max_length=255, description="A repeated request under the same key gets the same answer."),
+]
+
+# Bytes that are gathered before a thread parses and writes them.
+_BATCH = 1024 * 1024
+
+
+def build_router(intake: Intake) -> APIRouter:
+    """Serve `intake` over HTTP."""
+    router = APIRouter(prefix="/api/v1", tags=["studies"])
+
+    @router.post(
+        "/studies",
+        summary="Send images",
+        status_code=status.HTTP_201_CREATED,
+        response_model=UploadAnswer,
+        responses={200: {"model": UploadAnswer, "description": "All of it was known already."}},
+        openapi_extra={"requestBody": _request_body()},
+    )
+    async def receive_studies(
+        request: Request, response: Response, site: Site, idempotency_key: IdempotencyKey = None
+    ) -> UploadAnswer:
+        """Take photographs, DICOM files and zip archives of them, mixed as they come.
+
+        What can be read is stored durably and queued before the answer is given; every other file is named
+        with its reason. If none can be taken the answer is a problem document that names them all.
+        """
+        outcome = await receive(request, intake, site=site, idempotency_key=idempotency_key)
+        if not outcome.is_new and not outcome.is_repeat:
+            response.status_code = status.HTTP_200_OK
+        if outcome.is_repeat:
+            response.headers["Idempotent-Replayed"] = "true"
+        return UploadAnswer.of(outcome)
+
+    return router
+
+
+async def receive(
+    request: Request, intake: Intake, *, site: str, idempotency_key: str | None = None
+) -> Outcome:
+    """Write a request's body to disk as it comes, then take it; parsing and writing happen in threads."""
+    declared = request.headers.get("content-length", "")
+    upload = await run_in_threadpool(
+        intake.begin,
+        content_type=request.headers.get("content-type", ""),
+        declared_bytes=int(declared) if declared.isdecimal() else None,
+    )
+    try:
+        batch = bytearray()
+        async for chunk in request.stream():
+            batch += chunk
+            if len(batch) >= _BATCH:
+                await run_in_threadpool(upload.feed, bytes(batch))
+                batch.clear()
+        await run_in_threadpool(upload.feed, bytes(batch))
+        return await run_in_threadpool(_take, upload, intake, site, idempotency_key)
+    finally:
+        await run_in_threadpool(upload.close)
+
+
+def _take(upload: Upload, intake: Intake, site: str, idempotency_key: str | None) -> Outcome:
+    upload.finish()
+    context: SenderContext = read_context(upload.fields)
+    return intake.take(upload, context, site=site, idempotency_key=idempotency_key)
+
+
+def _request_body() -> dict[str, Any]:
+    fields = ContextFields.model_json_schema()["properties"]
+    files = {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "description": "Photographs, DICOM files, zip archives. The field's name does not matter.",
+    }
+    schema = {"type": "object", "required": ["files"], "properties": {"files": files, **fields}}
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}

@@ -1,0 +1,242 @@
+"""Takes uploads: what is good is stored and queued, what is not is named with a code.
+
+The order of things is the promise: the bytes are durable first, then one transaction writes studies,
+images, places and the answer, and only then is the sender told. A crash before the commit leaves at most
+bytes that nobody refers to; the sender, not having been told, sends again, and the same bytes give the same
+study.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import TypeAdapter
+
+from data.study import Instance, Series
+from serving.errors import Problem, Rejection, ServiceError
+from serving.intake.context import SenderContext
+from serving.intake.gather import Accepted, Limits, Rejected, find_studies
+from serving.intake.upload import Upload, UploadLimits
+from serving.store.database import Database
+from serving.store.idempotency import GivenAnswer, find_answer, keep_answer
+from serving.store.objects import ObjectStore, StoredObject
+from serving.store.queue import Placement
+from serving.store.receipt import ArrivedInstance, ArrivedPatient, ArrivedStudy, Receipt, record
+from serving.store.times import now_us, to_us
+
+log = logging.getLogger(__name__)
+
+# Of 4,000 refused files a sender reads the first; the count is always told.
+_MAX_NAMED = 1000
+
+
+class UnscoredPlacer(Protocol):
+    """Gives a study its place before it has a score (:class:`serving.worklist.placement.Placer`)."""
+
+    def unscored(self, received_at_us: int, priority: str) -> Placement:
+        """Place a study from when it was received and what its doctor asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenStudy:
+    """A study that an upload made or added to."""
+
+    key: str
+    uid: str
+    state: str
+    n_images: int
+    n_new_images: int
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an upload: every file of it stands in one of the two, or is counted."""
+
+    studies: tuple[TakenStudy, ...]
+    rejected: tuple[Rejection, ...]
+    n_rejected: int
+    is_repeat: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it added anything to what was known."""
+        return any(study.n_new_images for study in self.studies)
+
+
+_OUTCOME = TypeAdapter(Outcome)
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Takes uploads into one database and one object store.
+
+    `on_taken` is called after a commit that added images: whoever scores need not ask again and again.
+    """
+
+    database: Database
+    objects: ObjectStore
+    spool: Path
+    limits: UploadLimits
+    placer: UnscoredPlacer
+    on_taken: Callable[[], None] = lambda: None
+    clock: Callable[[], int] = now_us
+    rejections: Counter[str] = field(default_factory=Counter)
+
+    def begin(self, *, content_type: str, declared_bytes: int | None) -> Upload:
+        """Open a place for an upload that is about to arrive."""
+        return Upload(
+            self.spool, content_type=content_type, limits=self.limits, declared_bytes=declared_bytes
+        )
+
+    def take(
+        self, upload: Upload, context: SenderContext, *, site: str, idempotency_key: str | None = None
+    ) -> Outcome:
+        """Store what can be read of an upload, and say what cannot.
+
+        Raises
+        ------
+        ServiceError
+            `NOTHING_TAKEN` if no file could be taken; `IDEMPOTENCY_KEY_REUSED` if the key came before with
+            another request.
+        """
+        fingerprint = upload.fingerprint()
+        if idempotency_key is not None:
+            answered = self._answered(idempotency_key, fingerprint, site=site)
+            if answered is not None:
+                return answered
+        if not upload.files:
+            raise ServiceError(Problem.NOTHING_TAKEN, "The upload holds no file: choose at least one image.")
+        found = list(
+            find_studies(
+                [item.path for item in upload.files],
+                scratch=upload.scratch(),
+                limits=Limits(),
+                context=context.patient,
+                names={item.path: item.name for item in upload.files},
+            )
+        )
+        rejected = [line for item in found if isinstance(item, Rejected) for line in _rejections(item)]
+        accepted = [item for item in found if isinstance(item, Accepted)]
+        if not accepted:
+            self._count(rejected)
+            raise ServiceError(
+                Problem.NOTHING_TAKEN,
+                "No file of the upload could be taken; each is named with its reason.",
+                rejected[:_MAX_NAMED],
+            )
+        stored = self.objects.take([path for item in accepted for path in item.study.paths])
+        outcome = self._commit(
+            accepted, stored, rejected, context, site=site, key=idempotency_key, fingerprint=fingerprint
+        )
+        self._count(outcome.rejected)
+        log.info(
+            "took %d studies, refused %d files",
+            len(outcome.studies),
+            outcome.n_rejected,
+            extra={"site": site},
+        )
+        if outcome.is_new:
+            self.on_taken()
+        return outcome
+
+    def _commit(
+        self,
+        accepted: Sequence[Accepted],
+        stored: dict[Path, StoredObject],
+        rejected: Sequence[Rejection],
+        context: SenderContext,
+        *,
+        site: str,
+        key: str | None,
+        fingerprint: str,
+    ) -> Outcome:
+        with self.database.writing() as connection:
+            moment = self.clock()
+            taken: dict[str, TakenStudy] = {}
+            for item in accepted:
+                arrived = _arrived(item, stored, context.priority)
+                receipt = record(
+                    connection, arrived, site=site, now_us=moment, place_unscored=self.placer.unscored
+                )
+                taken[receipt.study_key] = _together(taken.get(receipt.study_key), receipt, item.names)
+            outcome = Outcome(tuple(taken.values()), tuple(rejected[:_MAX_NAMED]), len(rejected))
+            if key is not None:
+                given = GivenAnswer(fingerprint, _OUTCOME.dump_python(outcome, mode="json"))
+                keep_answer(connection, given, site=site, key=key, now_us=moment)
+        return outcome
+
+    def _answered(self, key: str, fingerprint: str, *, site: str) -> Outcome | None:
+        with self.database.reading() as connection:
+            given = find_answer(connection, site=site, key=key)
+        if given is None:
+            return None
+        if given.request_sha256 != fingerprint:
+            raise ServiceError(
+                Problem.IDEMPOTENCY_KEY_REUSED,
+                f"The Idempotency-Key {key!r} came before with other files or fields: use a new key.",
+            )
+        return replace(_OUTCOME.validate_python(given.answer), is_repeat=True)
+
+    def _count(self, rejected: Sequence[Rejection]) -> None:
+        self.rejections.update(line.reason for line in rejected)
+
+
+def _rejections(item: Rejected) -> list[Rejection]:
+    error = item.error
+    return [Rejection(name, error.reason, error.problem, error.remedy) for name in item.names]
+
+
+def _together(before: TakenStudy | None, receipt: Receipt, names: tuple[str, ...]) -> TakenStudy:
+    """Join what one upload did to one study: the same photograph may be in it twice."""
+    return TakenStudy(
+        key=receipt.study_key,
+        uid=receipt.uid,
+        state=receipt.state,
+        n_images=receipt.n_images,
+        n_new_images=receipt.n_new + (before.n_new_images if before else 0),
+        files=(before.files if before else ()) + names,
+    )
+
+
+def _arrived(item: Accepted, stored: dict[Path, StoredObject], priority: str) -> ArrivedStudy:
+    study = item.study
+    name_of = dict(zip(study.paths, item.names, strict=True))
+    patient = study.patient
+    return ArrivedStudy(
+        uid=study.uid,
+        modality=study.series[0].modality,
+        priority=priority,
+        instances=tuple(
+            _arrived_instance(instance, series, stored[instance.path], name_of[instance.path])
+            for series in study.series
+            for instance in series.instances
+        ),
+        patient=ArrivedPatient(patient.issuer, patient.identifier, patient.name) if patient else None,
+        accession=study.accession,
+        description=study.description,
+        performed_at_us=to_us(study.performed_at) if study.performed_at else None,
+        age_years=study.context.age_years,
+        sex=study.context.sex,
+        body_site=study.context.body_site,
+        skin_type=study.context.skin_type,
+        clinical_question=study.context.clinical_question,
+    )
+
+
+def _arrived_instance(instance: Instance, series: Series, item: StoredObject, name: str) -> ArrivedInstance:
+    return ArrivedInstance(
+        sop_instance_uid=instance.sop_instance_uid,
+        sop_class_uid=instance.sop_class_uid,
+        series_uid=series.uid,
+        modality=series.modality,
+        n_frames=instance.n_frames,
+        rows=instance.rows,
+        columns=instance.columns,
+        sha256=item.sha256,
+        n_bytes=item.n_bytes,
+        file_name=name,
+    )

@@ -1,0 +1,81 @@
+"""Whether the service lives, whether it can work, and how much it has to do."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from models.artifact import Artifact
+from models.registry import Registry
+from serving.store.database import Database
+from serving.store.schema import NEWEST, revision_of
+from serving.store.studies import count_by_state
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must hold for the service to be ready."""
+
+    name: str
+    is_good: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Answers an operator.
+
+    `is_scoring` says whether somebody works on the backlog, `n_workers` how many scoring processes run now.
+    """
+
+    version: str
+    provider: str
+    database: Database
+    registry: Registry
+    is_scoring: Callable[[], bool]
+    n_workers: Callable[[], int]
+    rejections: Callable[[], dict[str, int]]
+    started_at_s: float
+
+    def models(self) -> tuple[Artifact, ...]:
+        """Give the models that may score."""
+        return self.registry.artifacts()
+
+    def refused_models(self) -> list[str]:
+        """Say which models may not score, and why."""
+        return [str(error) for error in self.registry.refused]
+
+    def seconds_up(self) -> float:
+        """Give for how long the service has been up."""
+        return time.monotonic() - self.started_at_s
+
+    def checks(self) -> list[Check]:
+        """Check what must hold for the service to be ready."""
+        return [self._database_check(), self._scoring_check(), self._models_check()]
+
+    def studies_by_state(self) -> dict[str, int]:
+        """Give how many studies are in each state."""
+        with self.database.reading() as connection:
+            return count_by_state(connection)
+
+    def _database_check(self) -> Check:
+        try:
+            with self.database.writing() as connection:
+                stands_at = revision_of(connection)
+        except self.database.failures as error:
+            return Check("database", is_good=False, detail=f"cannot be written: {error}")
+        if stands_at != NEWEST:
+            return Check("database", is_good=False, detail=f"stands at {stands_at}, not at {NEWEST}")
+        return Check("database", is_good=True, detail=f"writable, at migration {NEWEST}")
+
+    def _scoring_check(self) -> Check:
+        if not self.is_scoring():
+            return Check("scoring", is_good=False, detail="nobody works on the backlog; restart the service")
+        return Check("scoring", is_good=True, detail=f"{self.n_workers()} processes")
+
+    def _models_check(self) -> Check:
+        labels = [artifact.label for artifact in self.models()]
+        if self.registry.refused:
+            return Check("models", is_good=False, detail="; ".join(self.refused_models()))
+        if not labels:
+            return Check("models", is_good=True, detail="none: studies are queued unscored")
+        return Check("models", is_good=True, detail=", ".join(labels))

@@ -1,0 +1,136 @@
+"""Every error as a problem document (RFC 9457): a code for programs, a sentence for people."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from serving.errors import Problem, ServiceError
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+_PROBLEM_OF_STATUS = {
+    HTTPStatus.NOT_FOUND: Problem.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED: Problem.METHOD_NOT_ALLOWED,
+    HTTPStatus.NOT_ACCEPTABLE: Problem.NOT_ACCEPTABLE,
+    HTTPStatus.BAD_REQUEST: Problem.INVALID_REQUEST,
+}
+
+
+class RejectedFileProblem(BaseModel):
+    """One file of an upload that could not be taken."""
+
+    file: str
+    status: str = "rejected"
+    reason: str
+    problem: str
+    remedy: str
+
+
+class ProblemDocument(BaseModel):
+    """What went wrong with a request (RFC 9457)."""
+
+    type: str = Field(description="Names the kind of problem; stable.")
+    title: str
+    status: int
+    detail: str = Field(description="What was wrong and what to do.")
+    instance: str = Field(description="The request's path.")
+    code: str = Field(description="The stable code alone.")
+    request_id: str = Field(description="Stands in the server's log.")
+    rejected: list[RejectedFileProblem] = Field(default=[], description="The files concerned.")
+
+
+# What any operation may answer; the interface's description shows it for each.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "model": ProblemDocument,
+        "description": "The request could not be met.",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+    },
+    "5XX": {
+        "model": ProblemDocument,
+        "description": "The server could not meet the request.",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+    },
+}
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Let `app` answer every error with a problem document."""
+
+    @app.exception_handler(ServiceError)
+    def _service_error(request: Request, error: ServiceError) -> JSONResponse:
+        rejected = [
+            RejectedFileProblem(file=line.file, reason=line.reason, problem=line.problem, remedy=line.remedy)
+            for line in error.rejected
+        ]
+        return document(request, error.problem, error.status, error.detail, rejected)
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()
+        )
+        return document(request, Problem.INVALID_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, f"{faults}.")
+
+    @app.exception_handler(HTTPException)
+    def _refused(request: Request, error: HTTPException) -> JSONResponse:
+        status = HTTPStatus(error.status_code)
+        problem = _PROBLEM_OF_STATUS.get(status, Problem.FAILED)
+        detail = {
+            Problem.NOT_FOUND: f"There is nothing at {request.url.path}.",
+            Problem.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}.",
+        }.get(problem, str(error.detail))
+        answer = document(request, problem, status, detail)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @app.exception_handler(Exception)
+    def _failed(request: Request, error: Exception) -> JSONResponse:
+        log.error(
+            "request %s failed: %r", request_id(request), error
+        )  # its traceback follows from the server
+        return document(
+            request,
+            Problem.FAILED,
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "The server failed; what was acknowledged is safe. Try again; tell the operator the request id.",
+        )
+
+
+def document(
+    request: Request,
+    problem: Problem,
+    status: HTTPStatus,
+    detail: str,
+    rejected: list[RejectedFileProblem] | None = None,
+) -> JSONResponse:
+    """Write a problem down."""
+    body = ProblemDocument(
+        type=f"urn:firstread:problem:{problem}",
+        title=problem.replace("-", " ").capitalize(),
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        code=problem,
+        request_id=request_id(request),
+        rejected=rejected or [],
+    )
+    return JSONResponse(
+        body.model_dump(mode="json"),
+        status_code=status,
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def request_id(request: Request) -> str:
+    """Give the id under which a request stands in the log."""
+    return str(request.scope.get("firstread.request_id", ""))

@@ -1,0 +1,14 @@
+"""What Alembic runs: the migrations, on the connection that :mod:`serving.store.schema` hands over."""
+
+from alembic import context
+
+from serving.store.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,  # SQLite alters a table by copying it
+    transactional_ddl=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,219 @@
+"""Writes down what has come in: one transaction for an upload, after its bytes are on disk.
+
+The same bytes sent twice give one result. An image of a study that is already known re-opens that study
+under a new revision; its place in the queue only ever moves forward.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from data.dicom.writing import uid_of_digest
+from serving.store.queue import Placement, place, placement_of
+from serving.store.tables import instances, objects, patients, studies
+
+# The doctor's priorities, the most urgent first.
+PRIORITIES = ("stat", "urgent", "routine")
+
+_CONTEXT_FIELDS = ("age_years", "sex", "body_site", "skin_type", "clinical_question")
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivedInstance:
+    """One image whose bytes are stored; `file_name` is its name as the sender knows it."""
+
+    sop_instance_uid: str
+    sop_class_uid: str | None
+    series_uid: str
+    modality: str
+    n_frames: int
+    rows: int
+    columns: int
+    sha256: str
+    n_bytes: int
+    file_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivedPatient:
+    """Who it is: an identifier counts only together with its issuer."""
+
+    issuer: str
+    identifier: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivedStudy:
+    """A study as it came in, or a part of one."""
+
+    uid: str
+    modality: str
+    priority: str
+    instances: tuple[ArrivedInstance, ...]
+    patient: ArrivedPatient | None = None
+    accession: str = ""
+    description: str = ""
+    performed_at_us: int | None = None
+    age_years: float | None = None
+    sex: str | None = None
+    body_site: str | None = None
+    skin_type: int | None = None
+    clinical_question: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a study: `n_new` images were added."""
+
+    study_key: str
+    uid: str
+    state: str
+    n_images: int
+    n_new: int
+
+
+def record(
+    connection: Connection,
+    arrived: ArrivedStudy,
+    *,
+    site: str,
+    now_us: int,
+    place_unscored: Callable[[int, str], Placement],
+) -> Receipt:
+    """Write one study down and give it a place in the queue.
+
+    Parameters
+    ----------
+    connection : Connection
+        A writing one; what it commits is what the sender is told.
+    arrived : ArrivedStudy
+        Its objects must be durable already.
+    site : str
+        Whose study it is.
+    now_us : int, us since 1970 UTC
+        When it arrived.
+    place_unscored : callable
+        Gives the place of a study without a score from the time it was received and its priority.
+    """
+    known = connection.execute(
+        select(studies).where(studies.c.site_id == site, studies.c.uid == arrived.uid)
+    ).first()
+    if known is None:
+        study_id, key = _insert_study(connection, arrived, site=site, now_us=now_us)
+        received_at_us, priority, state, n_before = now_us, arrived.priority, "received", 0
+    else:
+        study_id, key, state, n_before = known.id, known.key, known.state, known.n_images
+        received_at_us = known.received_at
+        priority = min(known.priority, arrived.priority, key=PRIORITIES.index)
+
+    n_new = _insert_instances(connection, arrived.instances, site=site, study_id=study_id, now_us=now_us)
+    placement = place_unscored(received_at_us, priority)
+    if known is None:
+        place(connection, site=site, study_id=study_id, placement=placement)
+    elif n_new or priority != known.priority:
+        present = placement_of(connection, site=site, study_id=study_id)
+        earlier = min(placement, present, key=lambda candidate: candidate.due_at_us)
+        place(connection, site=site, study_id=study_id, placement=earlier)
+    changes: dict[str, object] = {"priority": priority, "n_images": n_before + n_new}
+    if known is not None:
+        changes |= {name: getattr(arrived, name) for name in _CONTEXT_FIELDS if getattr(known, name) is None}
+        if n_new:
+            state = "received"
+            changes |= {"revision": known.revision + 1, "n_attempts": 0, "reason": None, "problem": None}
+    connection.execute(update(studies).where(studies.c.id == study_id).values(state=state, **changes))
+    return Receipt(key, arrived.uid, state, n_before + n_new, n_new)
+
+
+def _insert_study(
+    connection: Connection, arrived: ArrivedStudy, *, site: str, now_us: int
+) -> tuple[int, str]:
+    key = secrets.token_hex(16)
+    context = {name: getattr(arrived, name) for name in _CONTEXT_FIELDS}
+    study_id = connection.execute(
+        studies.insert()
+        .values(
+            site_id=site,
+            key=key,
+            uid=arrived.uid,
+            patient_id=_patient_id(connection, arrived.patient, site=site),
+            accession=arrived.accession,
+            description=arrived.description,
+            modality=arrived.modality,
+            performed_at=arrived.performed_at_us,
+            received_at=now_us,
+            priority=arrived.priority,
+            state="received",
+            revision=1,
+            n_attempts=0,
+            n_images=0,
+            **context,
+        )
+        .returning(studies.c.id)
+    ).scalar_one()
+    return study_id, key
+
+
+def _patient_id(connection: Connection, patient: ArrivedPatient | None, *, site: str) -> int | None:
+    if patient is None:
+        return None
+    connection.execute(
+        insert(patients)
+        .values(site_id=site, issuer=patient.issuer, identifier=patient.identifier, name=patient.name)
+        .on_conflict_do_nothing()
+    )
+    patient_id: int = connection.execute(
+        select(patients.c.id).where(
+            patients.c.site_id == site,
+            patients.c.issuer == patient.issuer,
+            patients.c.identifier == patient.identifier,
+        )
+    ).scalar_one()
+    return patient_id
+
+
+def _insert_instances(
+    connection: Connection, arrived: Sequence[ArrivedInstance], *, site: str, study_id: int, now_us: int
+) -> int:
+    stored = dict(
+        connection.execute(
+            select(instances.c.sop_instance_uid, instances.c.sha256).where(instances.c.study_id == study_id)
+        )
+        .tuples()
+        .all()
+    )
+    n_new = 0
+    for item in arrived:
+        uid = item.sop_instance_uid
+        if stored.get(uid, item.sha256) != item.sha256:
+            # Another image under the same UID breaks the standard, yet refusing it could hide the finding.
+            uid = uid_of_digest(bytes.fromhex(item.sha256))
+        if uid in stored:
+            continue
+        stored[uid] = item.sha256
+        n_new += 1
+        connection.execute(
+            insert(objects)
+            .values(sha256=item.sha256, n_bytes=item.n_bytes, stored_at=now_us)
+            .on_conflict_do_nothing()
+        )
+        connection.execute(
+            instances.insert().values(
+                site_id=site,
+                study_id=study_id,
+                sop_instance_uid=uid,
+                sop_class_uid=item.sop_class_uid,
+                series_uid=item.series_uid,
+                modality=item.modality,
+                n_frames=item.n_frames,
+                rows=item.rows,
+                columns=item.columns,
+                sha256=item.sha256,
+                file_name=item.file_name,
+                received_at=now_us,
+            )
+        )
+    return n_new

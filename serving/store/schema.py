@@ -1,0 +1,53 @@
+"""Brings a database to the newest schema, and says whether it stands there.
+
+Alembic is loaded only if there is something to migrate: a start on a database that is up to date saves
+its import.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from serving.errors import StartError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+# The newest migration; a test holds it to what Alembic finds in the folder.
+NEWEST = "0001"
+
+
+def revision_of(connection: Connection) -> str | None:
+    """Give the migration at which the database stands, None for one that is empty."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def migrate(engine: Engine, target: str = "head") -> None:
+    """Run the migrations that are missing, all of them or none.
+
+    Raises
+    ------
+    StartError
+        If the database was made by a later version of the program.
+    """
+    with engine.connect() as connection:
+        stands_at = revision_of(connection)
+    if stands_at == NEWEST and target == "head":
+        return
+
+    from alembic import command  # noqa: PLC0415 - see the module's text
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if stands_at is not None and stands_at not in known:
+        raise StartError(
+            f"{engine.url.database} was made by a later version of firstread (schema {stands_at}, this one "
+            f"knows {NEWEST}): start that version, or name another FIRSTREAD_HOME."
+        )
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, target)

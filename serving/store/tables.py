@@ -1,0 +1,191 @@
+"""The tables: what the service keeps beside the bytes of the images.
+
+Times are integers, microseconds since 1970 in UTC. Every row that belongs to a site carries the site's
+key, and every query names it. The migrations make the same tables; a test compares the two.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    true,
+)
+
+# SQLite gives an automatic key to INTEGER only; elsewhere it is 64 bits wide.
+_Key = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _site() -> Column[str]:
+    return Column("site_id", String(64), ForeignKey("sites.id"), nullable=False)
+
+
+sites = Table(
+    "sites",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+)
+
+# An identifier counts only together with its issuer (PS3.3 C.7.1.1).
+patients = Table(
+    "patients",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    _site(),
+    Column("issuer", Text, nullable=False),
+    Column("identifier", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    UniqueConstraint("site_id", "issuer", "identifier"),
+)
+
+# `key` stands in addresses and cannot be guessed; `id` is the order of arrival. `revision` counts the
+# times an image was added: a score belongs to one revision. `n_attempts` counts scorings begun, so that
+# a study that kills its worker is not tried for ever.
+studies = Table(
+    "studies",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    _site(),
+    Column("key", String(32), nullable=False, unique=True),
+    Column("uid", Text, nullable=False),
+    Column("patient_id", _Key, ForeignKey("patients.id"), nullable=True),
+    Column("accession", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("modality", String(16), nullable=False),
+    Column("performed_at", BigInteger, nullable=True),
+    Column("received_at", BigInteger, nullable=False),
+    Column("priority", String(16), nullable=False),
+    Column("age_years", Float, nullable=True),
+    Column("sex", String(1), nullable=True),
+    Column("body_site", Text, nullable=True),
+    Column("skin_type", Integer, nullable=True),
+    Column("clinical_question", Text, nullable=True),
+    Column("state", String(16), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("n_attempts", Integer, nullable=False),
+    Column("n_images", Integer, nullable=False),
+    Column("reason", String(64), nullable=True),
+    Column("problem", Text, nullable=True),
+    UniqueConstraint("site_id", "uid"),
+    CheckConstraint("state IN ('received', 'scoring', 'scored', 'abstained', 'failed')", name="state"),
+    CheckConstraint("priority IN ('stat', 'urgent', 'routine')", name="priority"),
+)
+Index("ix_studies_state", studies.c.state)
+
+objects = Table(
+    "objects",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("n_bytes", BigInteger, nullable=False),
+    Column("stored_at", BigInteger, nullable=False),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    _site(),
+    Column("study_id", _Key, ForeignKey("studies.id"), nullable=False),
+    Column("sop_instance_uid", Text, nullable=False),
+    Column("sop_class_uid", Text, nullable=True),
+    Column("series_uid", Text, nullable=False),
+    Column("modality", String(16), nullable=False),
+    Column("n_frames", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("columns", Integer, nullable=False),
+    Column("sha256", String(64), ForeignKey("objects.sha256"), nullable=False),
+    Column("file_name", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    UniqueConstraint("study_id", "sop_instance_uid"),
+    Index("ix_instances_study_id_id", "study_id", "id"),
+)
+
+# One score a study's revision and model version: nothing is scored twice.
+scores = Table(
+    "scores",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    _site(),
+    Column("study_id", _Key, ForeignKey("studies.id"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("scored_at", BigInteger, nullable=False),
+    Column("model_name", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("onnx_sha256", String(64), nullable=False),
+    Column("preprocessing_sha256", String(64), nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("operating_point", JSON, nullable=False),
+    Column("probabilities", JSON, nullable=False),
+    Column("novelty", Float, nullable=True),
+    Column("quality", Float, nullable=True),
+    Column("is_abstained", Boolean, nullable=False),
+    Column("unread", JSON, nullable=False),
+    UniqueConstraint("study_id", "revision", "model_name", "model_version"),
+)
+
+# `contour` is a list of polygons, each a list of [x, y] from 0 to 1 of the frame's width and height.
+key_images = Table(
+    "key_images",
+    metadata,
+    Column("score_id", _Key, ForeignKey("scores.id"), primary_key=True),
+    Column("rank", Integer, primary_key=True, autoincrement=False),
+    Column("sop_instance_uid", Text, nullable=False),
+    Column("frame_number", Integer, nullable=False),
+    Column("evidence", Float, nullable=True),
+    Column("contour", JSON, nullable=False),
+)
+
+# What one page of the worklist needs, beside the order itself: `due_at` never needs rewriting as time
+# passes, and the index holds the waiting studies alone, so a page costs the same at any length.
+queue_entries = Table(
+    "queue_entries",
+    metadata,
+    Column("study_id", _Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
+    _site(),
+    Column("is_waiting", Boolean, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("tier", String(16), nullable=False),
+    Column("reason_en", Text, nullable=False),
+    Column("reason_zh", Text, nullable=False),
+    Column("policy_version", Text, nullable=False),
+)
+Index(
+    "ix_queue_entries_waiting",
+    queue_entries.c.site_id,
+    queue_entries.c.due_at,
+    queue_entries.c.study_id,
+    sqlite_where=queue_entries.c.is_waiting == true(),
+    postgresql_where=queue_entries.c.is_waiting == true(),
+)
+
+# The answer to a request that carried an Idempotency-Key, given again when the request comes again.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("site_id", String(64), ForeignKey("sites.id"), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("request_sha256", String(64), nullable=False),
+    Column("answer", JSON, nullable=False),
+    Column("answered_at", BigInteger, nullable=False),
+)

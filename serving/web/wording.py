@@ -1,0 +1,261 @@
+"""Every phrase of the pages, in English and Chinese; a missing one is an error of the type checker."""
+
+from dataclasses import dataclass
+
+from serving.worklist.language import Language
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The phrases of one language; braces are filled in by name."""
+
+    code: str
+    other_code: str
+    other_name: str
+    worklist: str
+    purpose: str
+    waiting: str
+    waiting_more: str
+    read_at: str
+    refresh: str
+    empty: str
+    empty_hint: str
+    send: str
+    files: str
+    files_hint: str
+    age: str
+    sex: str
+    sexes: dict[str, str]
+    body_site: str
+    skin_type: str
+    question: str
+    priority: str
+    priorities: dict[str, str]
+    tiers: dict[str, str]
+    states: dict[str, str]
+    due_in: str
+    late_by: str
+    due_at: str
+    received_at: str
+    first_page: str
+    next_page: str
+    images: str
+    image: str
+    frames: str
+    years: str
+    novel: str
+    back: str
+    key_images: str
+    no_key_images: str
+    contour: str
+    probabilities: str
+    flagged: str
+    model: str
+    scored_at: str
+    operating_point: str
+    novelty: str
+    quality: str
+    all_images: str
+    not_all_images: str
+    patient: str
+    modality: str
+    policy: str
+    study: str
+    sent_title: str
+    taken: str
+    already_known: str
+    rejected: str
+    file: str
+    problem: str
+    remedy: str
+    nothing_taken: str
+    unread: str
+    no_models: str
+    failed_title: str
+    day: str
+    hour: str
+    minute: str
+
+    def duration(self, minutes: float) -> str:
+        """Say a span of time in one or two units.
+
+        Examples
+        --------
+        >>> wording_of(Language.ENGLISH).duration(75)
+        '1 h 15 min'
+        """
+        whole = int(abs(minutes))
+        if whole < 60:
+            return self.minute.format(n=whole)
+        hours, rest = divmod(whole, 60)
+        if hours < 24:
+            first, second = self.hour.format(n=hours), self.minute.format(n=rest)
+        else:
+            days, rest = divmod(hours, 24)
+            first, second = self.day.format(n=days), self.hour.format(n=rest)
+        return f"{first} {second}" if rest else first
+
+    def due(self, minutes_left: float) -> str:
+        """Say until when a study should be read, or by how much it is late."""
+        phrase = self.due_in if minutes_left >= 0 else self.late_by
+        return phrase.format(time=self.duration(minutes_left))
+
+
+_ENGLISH = Wording(
+    code="en",
+    other_code="zh",
+    other_name="中文",
+    worklist="Worklist",
+    purpose="For prioritisation only. It never diagnoses, hides or closes a study.",
+    waiting="{n} waiting",
+    waiting_more="more than {n} waiting",
+    read_at="as of",
+    refresh="Refresh",
+    empty="Nothing waits to be read.",
+    empty_hint="Send a photograph, a DICOM file or a zip archive of them.",
+    send="Send images",
+    files="Files",
+    files_hint="Photographs, DICOM, zip archives; several at once",
+    age="Age (years)",
+    sex="Sex",
+    sexes={"F": "female", "M": "male", "O": "other"},
+    body_site="Body site",
+    skin_type="Skin type (Fitzpatrick)",
+    question="Clinical question",
+    priority="Priority",
+    priorities={"routine": "routine", "urgent": "urgent", "stat": "STAT"},
+    tiers={"critical": "Critical", "urgent": "Urgent", "routine": "Routine", "low": "Low"},
+    states={
+        "received": "Not scored yet",
+        "scoring": "Being scored",
+        "scored": "Scored",
+        "abstained": "Not scored",
+        "failed": "Scoring failed",
+    },
+    due_in="due in {time}",
+    late_by="late by {time}",
+    due_at="Due",
+    received_at="Received",
+    first_page="First page",
+    next_page="Next page",
+    images="{n} images",
+    image="1 image",
+    frames="{n} frames",
+    years="{n} y",
+    novel="unlike what the model knows",
+    back="Back to the worklist",
+    key_images="Key images",
+    no_key_images="There are no key images: the study has no score.",
+    contour="Show what speaks for the finding",
+    probabilities="Probabilities",
+    flagged="reaches the operating point",
+    model="Model",
+    scored_at="Scored",
+    operating_point="Operating point",
+    novelty="Novelty",
+    quality="Image quality",
+    all_images="All images",
+    not_all_images="The first {shown} of {n}.",
+    patient="Patient",
+    modality="Modality",
+    policy="Policy",
+    study="Study",
+    sent_title="What became of your files",
+    taken="Stored and queued",
+    already_known="known already",
+    rejected="Not taken",
+    file="File",
+    problem="Problem",
+    remedy="What to do",
+    nothing_taken="None of the files could be taken.",
+    unread="Scored without these files, whose pixels could not be read:",
+    no_models="There is no model: studies are queued in the order of arrival and priority.",
+    failed_title="That did not work",
+    day="{n} d",
+    hour="{n} h",
+    minute="{n} min",
+)
+
+_CHINESE = Wording(
+    code="zh",
+    other_code="en",
+    other_name="English",
+    worklist="阅片工作列表",
+    purpose="仅供排序参考：不作诊断，不隐藏、不关闭任何检查。",
+    waiting="{n}项待阅",
+    waiting_more="超过{n}项待阅",
+    read_at="截至",
+    refresh="刷新",
+    empty="暂无待阅检查。",
+    empty_hint="请发送照片、DICOM文件或其zip压缩包。",
+    send="发送图像",
+    files="文件",
+    files_hint="照片、DICOM、zip压缩包，可一次多选",
+    age="年龄（岁）",
+    sex="性别",
+    sexes={"F": "女", "M": "男", "O": "其他"},
+    body_site="部位",
+    skin_type="皮肤类型（Fitzpatrick）",
+    question="临床问题",
+    priority="优先级",
+    priorities={"routine": "常规", "urgent": "加急", "stat": "特急"},
+    tiers={"critical": "危急", "urgent": "紧急", "routine": "常规", "low": "低"},
+    states={
+        "received": "尚未评分",
+        "scoring": "正在评分",
+        "scored": "已评分",
+        "abstained": "未评分",
+        "failed": "评分失败",
+    },
+    due_in="剩余{time}",
+    late_by="已超时{time}",
+    due_at="应阅时间",
+    received_at="收到时间",
+    first_page="第一页",
+    next_page="下一页",
+    images="{n}幅图像",
+    image="1幅图像",
+    frames="{n}帧",
+    years="{n}岁",
+    novel="与模型训练数据差异大",
+    back="返回工作列表",
+    key_images="关键图像",
+    no_key_images="该检查尚无评分，没有关键图像。",
+    contour="显示支持该发现的区域",
+    probabilities="概率",
+    flagged="达到工作点阈值",
+    model="模型",
+    scored_at="评分时间",
+    operating_point="工作点",
+    novelty="新颖度",
+    quality="图像质量",
+    all_images="全部图像",
+    not_all_images="显示前{shown}幅，共{n}幅。",
+    patient="患者",
+    modality="检查类型",
+    policy="策略",
+    study="检查",
+    sent_title="文件处理结果",
+    taken="已保存并排队",
+    already_known="此前已收到",
+    rejected="未接收",
+    file="文件",
+    problem="问题",
+    remedy="处理办法",
+    nothing_taken="所有文件均未能接收。",
+    unread="以下文件的像素无法读取，评分时未使用：",
+    no_models="没有可用模型：检查按到达时间和优先级排队。",
+    failed_title="操作未成功",
+    day="{n}天",
+    hour="{n}小时",
+    minute="{n}分钟",
+)
+
+
+def wording_of(language: Language) -> Wording:
+    """Give the phrases of a language."""
+    match language:
+        case Language.ENGLISH:
+            return _ENGLISH
+        case Language.CHINESE:
+            return _CHINESE

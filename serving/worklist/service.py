@@ -1,0 +1,85 @@
+"""The worklist: the studies that wait, the first due first, a page at a time."""
+
+import base64
+import binascii
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from serving.errors import Problem, ServiceError
+from serving.store.database import Database
+from serving.store.queue import Cursor, QueueRow, count_waiting, read_page
+from serving.store.times import now_us
+
+# The due time and the study's number, as two signed 64-bit integers.
+_CURSOR = struct.Struct(">qq")
+
+# Nobody plans by a longer list; counting a million takes longer than reading the page.
+COUNTED_UP_TO = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the worklist; `next_cursor` is None on the last page, `read_at_us` the time of reading.
+
+    `n_waiting` is exact below :data:`COUNTED_UP_TO` and means "so many or more" there.
+    """
+
+    rows: tuple[QueueRow, ...]
+    n_waiting: int
+    next_cursor: str | None
+    read_at_us: int
+
+
+@dataclass(frozen=True)
+class Worklist:
+    """Reads the queue of a site."""
+
+    database: Database
+    clock: Callable[[], int] = now_us
+
+    def read(self, *, site: str, limit: int, cursor: str | None = None) -> Page:
+        """Give at most `limit` studies behind `cursor`, the first due first.
+
+        Raises
+        ------
+        ServiceError
+            `INVALID_REQUEST` if the cursor is none that a page gave.
+        """
+        after = None if cursor is None else decode_cursor(cursor)
+        with self.database.reading() as connection, connection.begin():
+            rows = read_page(connection, site=site, limit=limit + 1, after=after)
+            n_waiting = count_waiting(connection, site=site, at_most=COUNTED_UP_TO)
+        has_more = len(rows) > limit
+        shown = tuple(rows[:limit])
+        following = encode_cursor(shown[-1]) if has_more else None
+        return Page(shown, n_waiting, following, self.clock())
+
+
+def encode_cursor(row: QueueRow) -> str:
+    """Write down behind which row the next page goes on."""
+    packed = _CURSOR.pack(row.placement.due_at_us, row.study_id)
+    return base64.urlsafe_b64encode(packed).rstrip(b"=").decode("ascii")
+
+
+def decode_cursor(text: str) -> Cursor:
+    """Read a cursor back.
+
+    Raises
+    ------
+    ServiceError
+        `INVALID_REQUEST` if it is none.
+
+    Examples
+    --------
+    >>> decode_cursor("AAAAAAAAAAEAAAAAAAAAAg")
+    Cursor(due_at_us=1, study_id=2)
+    """
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        return Cursor(*_CURSOR.unpack(packed))
+    except (binascii.Error, ValueError, struct.error) as error:
+        raise ServiceError(
+            Problem.INVALID_REQUEST,
+            f"The cursor {text[:64]!r} is none: take 'next' of the page before, or leave it out.",
+        ) from error
