@@ -23,7 +23,7 @@ from models.card import InputSpec
 from models.preprocess import preprocessing_sha256
 from training.errors import DatasetError
 from training.recipe import FoldSpec, Recipe
-from training.sources import read_picture, read_source
+from training.sources import read_input, read_source, surroundings
 
 Pixels = NDArray[np.uint8]
 # Progress is written down after so many images: at most this many are decoded twice after a kill.
@@ -145,10 +145,12 @@ def cached_pixels(labelled: LabelledSet, spec: InputSpec, folder: Path) -> Pixel
     # The unfinished file has a name of its own; it gets the right one when it is whole.
     partial, progress = path.with_suffix(".partial"), path.with_suffix(".progress")
     n_done = int(progress.read_text()) if progress.exists() and partial.exists() else 0
+    around = surroundings(labelled.images, spec.colour)
     pixels = np.lib.format.open_memmap(partial, mode="r+" if n_done else "w+", dtype=np.uint8, shape=shape)
     for row in track(range(n_done, shape[0]), description=f"decoding at {spec.width} px", transient=True):
         try:
-            pixels[row] = read_picture(labelled.images[row].path, spec)
+            rows, place = around[row]
+            pixels[row] = read_input([labelled.images[one].path for one in rows], place, spec)
         except DataError as error:
             raise DatasetError(str(error)) from error
         if (row + 1) % PROGRESS_EVERY == 0:

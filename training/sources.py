@@ -1,22 +1,31 @@
-"""The kinds of source that a recipe may name, and how one of their pictures becomes the network's input."""
+"""The kinds of source that a recipe may name, and how one of their images becomes the network's input.
 
-from collections.abc import Callable, Iterator, Mapping
+An image goes the way it goes in service: read as a study's frame, then :func:`models.preprocess.frame_input`.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from data.sources import ham10000
-from data.study import LabelledImage
-from models.card import InputSpec
-from models.preprocess import to_input
+from data.dicom.grouping import read_studies
+from data.photo import is_photo, read_photo
+from data.sources import dicom_folder, ham10000, lidc
+from data.study import Frame, LabelledImage
+from models.card import Colour, InputSpec
+from models.preprocess import frame_input
 from training.errors import DatasetError
 from training.recipe import SourceSpec
 
 KINDS: Mapping[str, Callable[[Path], Iterator[LabelledImage]]] = MappingProxyType(
-    {"ham10000": ham10000.read_images}
+    {
+        "dicom_folder": dicom_folder.read_images,
+        "ham10000": ham10000.read_images,
+        "lidc": lidc.read_images,
+    }
 )
 
 
@@ -35,12 +44,52 @@ def read_source(spec: SourceSpec, root: Path) -> Iterator[LabelledImage]:
     return KINDS[spec.kind](root)
 
 
-def read_picture(path: Path, spec: InputSpec) -> NDArray[np.uint8]:
-    """Decode one image and give it the shape of the network's input.
+def surroundings(images: Sequence[LabelledImage], colour: Colour) -> list[tuple[tuple[int, ...], int]]:
+    """Give the rows that each row's input is made of, in reading order, and its own place among them.
+
+    That is the row alone, but where the network's channels are neighbouring slices, these too.
+
+    Examples
+    --------
+    >>> slices = [LabelledImage(Path(n), "none", "p", study="s", position=p) for n, p in (("b", 2), ("a", 1))]
+    >>> surroundings(slices, Colour.NEIGHBOURS)
+    [((1, 0), 1), ((1, 0), 0)]
+    """
+    alone: list[tuple[tuple[int, ...], int]] = [((row,), 0) for row in range(len(images))]
+    if colour is not Colour.NEIGHBOURS:
+        return alone
+    rows_of_study: dict[str, list[int]] = defaultdict(list)
+    for row, image in enumerate(images):
+        rows_of_study[image.study or f"row {row}"].append(row)
+    result = dict(enumerate(alone))
+    for rows in rows_of_study.values():
+        rows.sort(key=lambda row: images[row].position)
+        for place, row in enumerate(rows):
+            first = max(place - 1, 0)
+            result[row] = (tuple(rows[first : place + 2]), place - first)
+    return [result[row] for row in range(len(images))]
+
+
+def read_input(paths: Sequence[Path], place: int, spec: InputSpec) -> NDArray[np.uint8]:
+    """Read the file at `place`, with the files around it, as the network's input.
 
     Returns
     -------
     (spec.height, spec.width, 3) uint8
+
+    Raises
+    ------
+    data.errors.ImageError
+        If a file cannot be read.
     """
-    with Image.open(path) as image:
-        return to_input(np.asarray(image.convert("RGB")), spec)
+    return frame_input([_frame(path) for path in paths], place, spec)
+
+
+def _frame(path: Path) -> Frame:
+    """Give a file's first frame."""
+    if is_photo(path):
+        return next(read_photo(path).frames)
+    studies, rejected = read_studies([path])
+    if rejected:
+        raise rejected[0]
+    return next(studies[0].frames)
