@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from data.dicom.grouping import read_studies
 from data.photo import read_photo
 from data.study import Frame
 from models.card import Colour, InputSpec, Resize, Window
@@ -291,3 +292,26 @@ def test_a_large_photograph_is_read_reduced_and_looks_as_if_read_whole(tmp_path:
     assert reduced.size < whole.size / 4
     difference = frame_input(frames, 0, spec).astype(int) - to_input(whole, spec).astype(int)
     assert float(np.abs(difference).mean()) <= 0.3
+
+
+@pytest.mark.datasets
+def test_a_real_ct_slice_stands_in_three_windows_and_among_its_neighbours(
+    datasets: Path,
+) -> None:
+    files = sorted((datasets / "lidc_ct_256" / "LIDC-IDRI-0001").glob("*.dcm"))[:9]
+    (study,), rejected = read_studies(files)
+    assert not rejected
+    frames = study.series[0].frames
+
+    windows = frame_input(frames, 4, spec_of(Colour.WINDOWS, Resize.SQUASH, height=128, width=128))
+    values = frames[4].quantities()
+    assert values.min() < -800  # the lungs
+    for channel, window in enumerate(HEAD_WINDOWS):
+        shown = apply_window(values, window)
+        assert float(windows[..., channel].mean()) == pytest.approx(float(shown.mean()), abs=0.5)
+
+    spec = spec_of(Colour.NEIGHBOURS, Resize.SQUASH, height=128, width=128)
+    before, here, after = (frame_input(frames, index, spec) for index in (3, 4, 5))
+    assert np.array_equal(here[..., 0], before[..., 1])
+    assert np.array_equal(here[..., 2], after[..., 1])
+    assert not np.array_equal(here[..., 0], here[..., 1])
