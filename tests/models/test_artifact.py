@@ -1,6 +1,7 @@
 """A model's folder is complete and bound by its card, or it is refused."""
 
 import json
+import pickle  # noqa: TID251 - what the scoring pool does with its arguments
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,12 @@ def test_what_was_written_is_read_again(artifact: Artifact) -> None:
     assert again.onnx_path.read_bytes() == tiny_graph()
     assert again.novelty is not None
     assert np.array_equal(again.novelty.basis, tiny_novelty().basis)
+
+
+def test_an_artifact_crosses_to_a_scoring_process(artifact: Artifact) -> None:
+    again = pickle.loads(pickle.dumps(artifact))
+    assert again == artifact
+    assert again.novelty.threshold == tiny_novelty().threshold
 
 
 def test_the_card_is_bound_to_what_was_written(artifact: Artifact) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,15 @@ def test_a_large_batch_is_run_in_parts_and_comes_back_in_order(artifact: Artifac
     np.testing.assert_allclose(outputs.logits, tiny_logits(batch, 3), atol=1e-5)
     assert outputs.features.shape == (150, 8)
     assert outputs.maps.shape == (150, 4, 4, 3)
+
+
+def test_threads_that_share_a_session_each_get_their_own_answer(artifact: Artifact) -> None:
+    session = Session(artifact)
+    batches = [np.full((4, 32, 32, 3), level, np.uint8) for level in range(0, 256, 8)]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda batch: session.run(batch).logits, batches))
+    for batch, logits in zip(batches, answers, strict=True):
+        np.testing.assert_allclose(logits, tiny_logits(batch, 3), atol=1e-5)
 
 
 def test_the_active_providers_are_reported(artifact: Artifact) -> None:
