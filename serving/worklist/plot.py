@@ -62,7 +62,7 @@ def _draw_means(
     axes.set_yticks(range(len(policies)), [str(policy) for policy in policies])
     axes.set_ylim(len(policies) - 0.5, -0.5)
     axes.set_xscale("log")
-    axes.margins(x=0.13)
+    axes.margins(x=0.16)
     axes.set_title("Mean wait of each class, and the longest wait", fontsize=11, loc="left")
     axes.grid(axis="x", color="#ececec")
     _tidy(axes)
@@ -119,7 +119,9 @@ def _shares_still_waiting(
 
 def _tidy(axes: Axes) -> None:
     axes.set_xlabel("minutes (log scale)")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    least, most = axes.get_xlim()
+    # Labels at 1, 2, 5 run into each other on more than three decades.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 1000 * least else (1,)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda minutes, _: f"{minutes:,g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(axis="x", labelsize=9)
