@@ -91,6 +91,8 @@ def read_rows(table: Path, *, columns: tuple[str, ...], encoding: str = "utf-8")
         raise ManifestError(
             table, f"is not {encoding} text; save it as UTF-8, or name its encoding (e.g. gb18030)", row=line
         ) from None
+    except LookupError:
+        raise ManifestError(table, f"cannot be read as {encoding!r}, which is no encoding") from None
     except OSError as failure:
         raise ManifestError(table, f"cannot be read: {failure.strerror}") from failure
 
