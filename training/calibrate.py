@@ -98,8 +98,8 @@ def choose_threshold(spec: PointSpec, scores: Floats, is_positive: NDArray[np.bo
     Examples
     --------
     >>> scores = np.array([0.1, 0.4, 0.35, 0.8])
-    >>> choose_threshold(PointSpec(name="balanced"), scores, np.array([False, False, True, True]))
-    0.6
+    >>> round(choose_threshold(PointSpec(name="rule-in", specificity=0.5), scores, scores > 0.3), 3)
+    0.225
     """
     if spec.specificity is not None:
         return threshold_for_specificity(scores, is_positive, spec.specificity)

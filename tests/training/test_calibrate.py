@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.calibrate import choose_point, choose_threshold, fit_calibration
+from training.errors import RunError
+from training.predictions import ScoredSet, read_scored, write_scored
+from training.recipe import PointSpec, Recipe, read_recipe
+
+
+@pytest.fixture
+def recipe(tiny_recipe: Path) -> Recipe:
+    return read_recipe(tiny_recipe)
+
+
+def _scored(seed: int, n: int = 600, sharpness: float = 1.0) -> ScoredSet:
+    """Draw labels from known probabilities; logits are too sure of themselves by `sharpness`."""
+    draws = np.random.default_rng(seed)
+    true_logits = draws.normal(0.0, 1.5, size=(n, 3))
+    probabilities = np.exp(true_logits) / np.exp(true_logits).sum(axis=1, keepdims=True)
+    labels = np.array([draws.choice(3, p=row) for row in probabilities])
+    return ScoredSet(
+        logits=(true_logits * sharpness).astype(np.float32),
+        features=np.zeros((n, 4), np.float32),
+        labels=labels,
+        groups=np.array([f"lesion {row // 2}" for row in range(n)]),
+        names=np.array([f"image {row}" for row in range(n)]),
+    )
+
+
+def test_the_temperature_undoes_overconfidence_and_its_errors_are_the_test_folds(recipe: Recipe) -> None:
+    calibration = fit_calibration(recipe, _scored(1, sharpness=3.0), _scored(2, sharpness=3.0))
+
+    assert calibration.temperature == pytest.approx(3.0, rel=0.15)
+    assert calibration.ece_after < 0.5 * calibration.ece_before
+    assert calibration.n == 600
+
+
+@pytest.mark.parametrize("aim", [0.8, 0.95])
+def test_a_point_keeps_its_sensitivity_where_it_was_chosen(recipe: Recipe, aim: float) -> None:
+    validation = _scored(3)
+    spec = PointSpec(name="rule-out", sensitivity=aim)
+
+    point = choose_point(recipe, spec, 1.0, validation, validation)
+
+    assert aim <= point.sensitivity.value < aim + 0.02
+    assert point.sensitivity.low < point.sensitivity.value < point.sensitivity.high
+    assert point.chosen_on == "fold 1 of 5 by group, seed 1"
+
+
+def test_a_point_keeps_its_specificity_where_it_was_chosen(recipe: Recipe) -> None:
+    validation = _scored(4)
+
+    point = choose_point(recipe, PointSpec(name="rule-in", specificity=0.9), 1.0, validation, validation)
+
+    assert 0.9 <= point.specificity.value < 0.92
+
+
+def test_the_balanced_point_has_the_largest_sum_of_both() -> None:
+    draws = np.random.default_rng(5)
+    scores, is_positive = draws.random(300), draws.random(300) < 0.3
+    scores = np.where(is_positive, scores**0.5, scores)
+
+    threshold = choose_threshold(PointSpec(name="balanced"), scores, is_positive)
+
+    def both(limit: float) -> float:
+        called = scores >= limit
+        return float(called[is_positive].mean() + (~called[~is_positive]).mean())
+
+    assert both(threshold) == pytest.approx(max(both(limit) for limit in scores))
+
+
+def test_what_was_scored_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    scored = _scored(6, n=10)
+    write_scored(tmp_path / "predictions-test.npz", scored)
+
+    read = read_scored(tmp_path / "predictions-test.npz")
+
+    np.testing.assert_array_equal(read.logits, scored.logits)
+    assert read.names.tolist() == scored.names.tolist()
+    assert read.n_groups == 5
+
+
+def test_a_run_that_was_not_evaluated_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="firstread-train evaluate"):
+        read_scored(tmp_path / "predictions-test.npz")

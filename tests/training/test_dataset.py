@@ -1,0 +1,125 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.study import LabelledImage
+from models.card import Colour
+from training import dataset
+from training.dataset import cached_pixels, read_labelled_set
+from training.errors import DatasetError
+from training.recipe import Recipe, read_recipe
+from training.sources import read_input, surroundings
+
+
+@pytest.fixture
+def recipe(tiny_recipe: Path) -> Recipe:
+    return read_recipe(tiny_recipe)
+
+
+def test_folds_hold_whole_lesions_of_every_class(recipe: Recipe, tiny_datasets: Path) -> None:
+    labelled = read_labelled_set(recipe, tiny_datasets)
+
+    folds_of_group: dict[str, set[int]] = {}
+    for group, fold in zip(labelled.groups, labelled.folds, strict=True):
+        folds_of_group.setdefault(group, set()).add(int(fold))
+    assert all(len(folds) == 1 for folds in folds_of_group.values())
+    assert Counter(zip(labelled.folds.tolist(), labelled.labels.tolist(), strict=True)) == {
+        (fold, label): 6 for fold in range(5) for label in range(3)
+    }
+
+
+def test_the_cache_holds_what_preprocessing_gives(
+    recipe: Recipe, tiny_datasets: Path, tmp_path: Path
+) -> None:
+    labelled = read_labelled_set(recipe, tiny_datasets)
+
+    pixels = cached_pixels(labelled, recipe.input, tmp_path)
+
+    assert pixels.shape == (90, 32, 32, 3)
+    np.testing.assert_array_equal(pixels[17], read_input([labelled.images[17].path], 0, recipe.input))
+    assert not pixels.flags.writeable
+
+
+def test_a_cache_cut_off_is_continued_where_it_stopped(
+    recipe: Recipe, tiny_datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled = read_labelled_set(recipe, tiny_datasets)
+    whole = np.array(cached_pixels(labelled, recipe.input, tmp_path / "whole"))
+    monkeypatch.setattr(dataset, "PROGRESS_EVERY", 10)
+    decoded: list[Path] = []
+    patience = 35
+
+    def read_until_killed(paths: list[Path], *rest: object) -> object:
+        if len(decoded) == patience:
+            raise KeyboardInterrupt
+        decoded.extend(paths)
+        return read_input(paths, *rest)  # type: ignore[arg-type] # passed through
+
+    monkeypatch.setattr(dataset, "read_input", read_until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        cached_pixels(labelled, recipe.input, tmp_path / "cut")
+    decoded.clear()
+    patience = 1000
+    monkeypatch.setattr(dataset, "read_input", read_until_killed)
+
+    pixels = cached_pixels(labelled, recipe.input, tmp_path / "cut")
+
+    assert len(decoded) == 60
+    np.testing.assert_array_equal(pixels, whole)
+
+
+def test_another_size_is_another_cache(recipe: Recipe, tiny_datasets: Path, tmp_path: Path) -> None:
+    labelled = read_labelled_set(recipe, tiny_datasets)
+
+    cached_pixels(labelled, recipe.input, tmp_path)
+    cached_pixels(labelled, recipe.input_at(24), tmp_path)
+    cached_pixels(labelled, recipe.input_at(24), tmp_path)
+
+    assert len(list(tmp_path.glob("*.npy"))) == 2
+
+
+def test_data_that_are_not_there_are_told_by_name(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="FIRSTREAD_DATASETS"):
+        read_labelled_set(recipe, None)
+    with pytest.raises(DatasetError, match="tiny is not a folder"):
+        read_labelled_set(recipe, tmp_path)
+
+
+def test_a_label_without_a_class_is_told_with_its_image(recipe: Recipe, tiny_datasets: Path) -> None:
+    fewer = recipe.model_copy(update={"classes": recipe.classes[:2]})
+
+    with pytest.raises(DatasetError, match=r"vasc_00_0\.jpg is labelled 'vasc'"):
+        read_labelled_set(fewer, tiny_datasets)
+
+
+def test_a_kind_of_source_that_is_not_there_is_refused(recipe: Recipe, tiny_datasets: Path) -> None:
+    other = recipe.model_copy(update={"source": recipe.source.model_copy(update={"kind": "isic1999"})})
+
+    with pytest.raises(DatasetError, match="isic1999"):
+        read_labelled_set(other, tiny_datasets)
+
+
+def test_a_slice_comes_with_its_neighbours_of_the_same_study_only() -> None:
+    images = [
+        LabelledImage(Path(f"{study}{position}"), "none", study, study=study, position=position)
+        for study, position in (("a", 0), ("b", 0), ("a", 1), ("a", 2))
+    ]
+
+    around = surroundings(images, Colour.NEIGHBOURS)
+
+    assert around == [((0, 2), 0), ((1,), 0), ((0, 2, 3), 1), ((2, 3), 1)]
+
+
+@pytest.mark.datasets
+def test_ham10000_has_the_same_split_as_when_the_model_was_made(datasets: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    recipe = read_recipe(root / "training" / "recipes" / "derm-lesion.toml")
+
+    labelled = read_labelled_set(recipe, datasets)
+
+    assert len(labelled.images) == 10015
+    assert len(set(labelled.groups)) == 7470
+    parts = [set(labelled.groups[labelled.rows_in(folds)]) for folds in ((0,), (1,), (2, 3, 4))]
+    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]  # noqa: PT018 (one thought)
