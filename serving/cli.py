@@ -2,13 +2,14 @@
 
 import typer
 
-from serving.hosting.command import serve
+from serving.hosting.command import demo, serve
 from serving.scoring.command import score
 from serving.worklist.command import simulate
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(score)
 app.command()(serve)
+app.command()(demo)
 app.command()(simulate)
 
 

@@ -1,6 +1,11 @@
-"""`firstread serve`: receives, scores and ranks until it is stopped."""
+"""`firstread serve` receives, scores and ranks until it is stopped; `firstread demo` does so with samples."""
 
+import os
 import signal
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -44,12 +49,10 @@ def serve(
 
     There is no sign-in yet, so only this machine is listened to unless --allow-remote is given.
     """
-    from serving.errors import StartError
     from serving.hosting.server import address_of, open_socket, serve_until_stopped
     from serving.hosting.service import running
 
-    stop_on_signals()
-    try:
+    with one_sentence_on_failure():
         settings = read_settings(
             host=host, port=port, home=home, models=tuple(models) if models else None, workers=workers
         )
@@ -63,13 +66,72 @@ def serve(
                 say_models(service.operations)
 
             serve_until_stopped(service.app, listener, on_ready=say_ready)
+    typer.echo("stopped; what was not scored is scored after the next start", err=True)
+
+
+def demo(*, port: Port = None, home: Home = None, models: Models = None, workers: Workers = None) -> None:
+    """Start the service with sample studies: real ones from FIRSTREAD_DATASETS, else synthetic.
+
+    What it keeps is forgotten at the end, unless FIRSTREAD_HOME or --home names a folder.
+    """
+    from serving.errors import StartError
+    from serving.hosting.samples import choose_samples
+    from serving.hosting.sender import send
+    from serving.hosting.server import address_of, open_socket, serve_until_stopped
+    from serving.hosting.service import running
+
+    with (
+        one_sentence_on_failure(),
+        tempfile.TemporaryDirectory(prefix="firstread-demo-") as scratch,
+    ):
+        settings = read_settings(
+            port=port,
+            home=home or (None if os.environ.get("FIRSTREAD_HOME") else Path(scratch) / "home"),
+            models=tuple(models) if models else None,
+            workers=workers,
+        )
+        try:
+            listener = open_socket("127.0.0.1", settings.port, allow_remote=False)
+        except StartError:
+            if "port" in settings.model_fields_set and port is not None:
+                raise
+            listener = open_socket("127.0.0.1", 0, allow_remote=False)
+        samples = choose_samples(settings.datasets, Path(scratch) / "samples")
+        with listener, running(settings) as service:
+            address = address_of(listener)
+
+            def send_samples() -> None:
+                try:
+                    n_studies = sum(send(address, sample) for sample in samples.studies)
+                except OSError as error:
+                    typer.echo(f"the samples could not all be sent: {error}", err=True)
+                else:
+                    typer.echo(f"{n_studies} studies were sent; open {address}")
+
+            def say_ready() -> None:
+                typer.echo(f"firstread listens on {address} (home: {settings.home})")
+                say_models(service.operations)
+                typer.echo(f"samples: {samples.description}")
+                threading.Thread(target=send_samples, name="samples", daemon=True).start()
+
+            serve_until_stopped(service.app, listener, on_ready=say_ready)
+    typer.echo("stopped", err=True)
+
+
+@contextmanager
+def one_sentence_on_failure() -> Iterator[None]:
+    """End the program in good order on Ctrl-C and SIGTERM, and with one sentence if it cannot start."""
+    from serving.errors import StartError
+
+    stop_on_sigterm()
+    try:
+        yield
     except StartError as error:
         typer.echo(f"firstread: {error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         typer.echo("stopped before it had started", err=True)
-    else:
-        typer.echo("stopped; what was not scored is scored after the next start", err=True)
+        raise typer.Exit(130) from None
 
 
 def read_settings(**given: object) -> "Settings":
@@ -95,7 +157,7 @@ def read_settings(**given: object) -> "Settings":
         raise StartError(f"FIRSTREAD_{name.upper()} is {first['input']!r}: {first['msg']}.") from error
 
 
-def stop_on_signals() -> None:
+def stop_on_sigterm() -> None:
     """Let SIGTERM end the program as Ctrl-C does: in good order."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
