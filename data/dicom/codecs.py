@@ -6,7 +6,8 @@ CharLS JPEG-LS. Which codec a frame needs is read from the stream itself: transf
 wrong or missing, a stream's first bytes are not.
 
 Every stream states its own size. It is compared with the header's before anything is decoded, so that a
-small stream cannot ask for a large picture.
+small stream cannot ask for a large picture. And every stream is followed to its end: decoders fill what is
+missing of a cut JPEG or HTJ2K with grey and say nothing.
 """
 
 import struct
@@ -16,7 +17,11 @@ from dataclasses import dataclass
 
 import imagecodecs
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
+
+from data import jpeg
+from data.errors import ImageError, Reason
 
 _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
@@ -28,10 +33,10 @@ DEFLATED_IMAGE_FRAME = "1.2.840.10008.1.2.8.1"
 
 
 class CodecError(Exception):
-    """A frame's stream that cannot be decoded; `is_unsupported` says that no codec here knows it."""
+    """A frame's stream that cannot be decoded, and the code of the reason."""
 
-    def __init__(self, problem: str, *, is_unsupported: bool = False) -> None:
-        self.is_unsupported = is_unsupported
+    def __init__(self, problem: str, reason: Reason = Reason.CORRUPT) -> None:
+        self.reason = reason
         super().__init__(problem)
 
 
@@ -86,7 +91,13 @@ def stream_info(data: bytes) -> StreamInfo | None:
 
 
 def decode_stream(
-    data: bytes, *, rows: int, columns: int, samples: int, assume_ycc: bool
+    data: bytes,
+    *,
+    rows: int,
+    columns: int,
+    samples: int,
+    assume_ycc: bool,
+    at_least_px: int | None = None,
 ) -> DecodedFrame | None:
     """Decode a frame whose stream states what it is, None if it states nothing (RLE, deflate).
 
@@ -98,6 +109,8 @@ def decode_stream(
         The picture that the header promises, in pixels and channels.
     assume_ycc : bool
         What a JPEG that states no colour transform is taken for.
+    at_least_px : int or None, px
+        A JPEG of 8 bits may be decoded at a reduced scale as long as its shorter side keeps this.
 
     Raises
     ------
@@ -112,7 +125,10 @@ def decode_stream(
             f"holds {info.rows}x{info.columns} pixels of {info.samples} samples, "
             f"the header says {rows}x{columns} of {samples}"
         )
+    _check_end(data, info)
     try:
+        if at_least_px is not None and _can_be_scaled(info, assume_ycc=assume_ycc):
+            return DecodedFrame(_decode_scaled(data, info, at_least_px), samples == 3, info.precision)
         values, is_rgb = _DECODERS[info.codec](data, info, assume_ycc)
     except (RuntimeError, ValueError, MemoryError) as error:  # imagecodecs' errors are RuntimeErrors
         raise CodecError(f"{info.codec} stream cannot be decoded ({error})") from error
@@ -120,6 +136,34 @@ def decode_stream(
     if values.shape != expected:
         raise CodecError(f"{info.codec} stream gives an array {values.shape}, the header says {expected}")
     return DecodedFrame(values, is_rgb, info.precision)
+
+
+def _check_end(data: bytes, info: StreamInfo) -> None:
+    if info.codec in {"jpeg", "lossless"}:
+        try:
+            # It also counts the passes of a progressive stream, a thousand of which would take minutes.
+            jpeg.read_header(data, "stream")
+        except ImageError as error:
+            raise CodecError(error.problem, error.reason) from error
+    # A byte of padding may follow.
+    if info.codec == "htj2k" and b"\xff\xd9" not in data[-4:]:
+        raise CodecError("ends before its code stream does", Reason.TRUNCATED)
+
+
+def _can_be_scaled(info: StreamInfo, *, assume_ycc: bool) -> bool:
+    is_ycc = assume_ycc if info.is_ycc is None else info.is_ycc
+    return (
+        info.codec == "jpeg" and info.precision == 8 and (info.samples == 1 or (info.samples == 3 and is_ycc))
+    )
+
+
+def _decode_scaled(data: bytes, info: StreamInfo, at_least_px: int) -> NDArray[np.uint8]:
+    least = min(at_least_px, info.rows, info.columns)
+    space = "RGB" if info.samples == 3 else "GRAY"
+    picture: NDArray[np.uint8] = simplejpeg.decode_jpeg(
+        data, colorspace=space, min_height=least, min_width=least
+    )
+    return picture if info.samples == 3 else picture[..., 0]
 
 
 def decode_rle(data: bytes, *, n_pixels: int, samples: int, bytes_per_sample: int) -> bytes:

@@ -59,15 +59,15 @@ class DicomReader:
             ) from error
         return _picture(self.path, status.st_mtime_ns, status.st_size)
 
-    def displayed(self, index: int, *, at_least_px: int | None = None) -> NDArray[np.uint8]:  # noqa: ARG002
+    def displayed(self, index: int, *, at_least_px: int | None = None) -> NDArray[np.uint8]:
         """Give a frame as a person sees it; see :meth:`data.study.FrameReader.displayed`.
 
-        Frames are always decoded at full resolution. Padding is shown black. Without window or table
-        the picture makes its own (:func:`data.dicom.windows.robust_window`); unsigned pixels of up to 8
-        bits without rescale are shown as they are.
+        Only JPEG of 8 bits is decoded at a reduced scale. Padding is shown black. Without window or
+        table the picture makes its own (:func:`data.dicom.windows.robust_window`); unsigned pixels of up
+        to 8 bits without rescale are shown as they are.
         """
         picture = self.picture()
-        values, is_rgb = self._decoded(picture, index)
+        values, is_rgb = self._decoded(picture, index, at_least_px)
         if picture.is_colour:
             return _displayed_colour(values, picture, is_rgb=is_rgb)
         return _displayed_grey(values, picture, picture.transform(index), self.view)
@@ -84,15 +84,19 @@ class DicomReader:
         """Give a frame's stored values, (rows, columns[, samples]), as the file's codec gives them."""
         return self._decoded(self.picture(), index)[0]
 
-    def _decoded(self, picture: Picture, index: int) -> tuple[NDArray[np.generic], bool]:
+    def _decoded(
+        self, picture: Picture, index: int, at_least_px: int | None = None
+    ) -> tuple[NDArray[np.generic], bool]:
         if not 0 <= index < picture.n_frames:
             raise IndexError(f"{self.path} has {picture.n_frames} frames, no frame {index}")
         try:
-            return _read_frame(self.path, picture, index)
+            return _read_frame(self.path, picture, index, at_least_px)
         except codecs.CodecError as error:
-            reason = Reason.UNSUPPORTED_ENCODING if error.is_unsupported else Reason.CORRUPT
             raise ImageError(
-                self.path, reason, f"frame {index + 1}: {error}", "export it again, uncompressed if possible"
+                self.path,
+                error.reason,
+                f"frame {index + 1}: {error}",
+                "export it again, uncompressed if possible",
             ) from error
 
 
@@ -128,13 +132,15 @@ def modality_values(
     return (stored.astype(np.float64) * transform.slope + transform.intercept).astype(np.float32)
 
 
-def _read_frame(path: Path, picture: Picture, index: int) -> tuple[NDArray[np.generic], bool]:
+def _read_frame(
+    path: Path, picture: Picture, index: int, at_least_px: int | None
+) -> tuple[NDArray[np.generic], bool]:
     if not picture.pixels.is_encapsulated and not _is_deflated(picture):
         with path.open("rb") as file:
             return _native_frame(file, picture, index), False
     with open_object(path) as opened:
         if picture.pixels.is_encapsulated:
-            return _encapsulated_frame(opened, picture, index)
+            return _encapsulated_frame(opened, picture, index, at_least_px)
         return _native_frame(opened.stream, picture, index), False
 
 
@@ -163,7 +169,7 @@ def _swapped(data: bytes) -> bytes:
 
 
 def _encapsulated_frame(
-    opened: OpenedObject, picture: Picture, index: int
+    opened: OpenedObject, picture: Picture, index: int, at_least_px: int | None
 ) -> tuple[NDArray[np.generic], bool]:
     pieces: list[bytes] = []
     for fragment in picture.fragments[index]:
@@ -183,6 +189,7 @@ def _encapsulated_frame(
         columns=form.columns,
         samples=form.samples,
         assume_ycc=form.photometric != "RGB",
+        at_least_px=at_least_px,
     )
     if decoded is None:
         return _rle_frame(data, form, picture.transfer_syntax), False
@@ -197,7 +204,7 @@ def _rle_frame(data: bytes, form: PixelForm, transfer_syntax: str) -> NDArray[np
         raise codecs.CodecError(f"is not a JPEG stream, it begins with {data[:4].hex(' ')}")
     if transfer_syntax != codecs.RLE_LOSSLESS:
         raise codecs.CodecError(
-            f"has transfer syntax {transfer_syntax}, which is not known", is_unsupported=True
+            f"has transfer syntax {transfer_syntax}, which is not known", Reason.UNSUPPORTED_ENCODING
         )
     n_pixels = form.rows * form.columns
     if form.bits_allocated == 1:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -44,13 +45,6 @@ class Encoding(StrEnum):
     NATIVE = "native"
     JPEG_LS = "jpeg-ls"
     RLE = "rle"
-
-
-_SYNTAX = {
-    Encoding.NATIVE: ExplicitVRLittleEndian,
-    Encoding.JPEG_LS: JPEGLSLossless,
-    Encoding.RLE: RLELossless,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,8 +341,12 @@ def _set_pixels(
     dataset.PixelData = raw + b"\x00" * (len(raw) % 2)
     dataset["PixelData"].VR = "OW" if n_bits > 8 else "OB"
     _set_file_meta(dataset, ExplicitVRLittleEndian)
-    if encoding is not Encoding.NATIVE:
-        dataset.compress(_SYNTAX[encoding], generate_instance_uid=False)
+    if encoding is Encoding.RLE:
+        # Not a new object: the pixels are the same.
+        dataset.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    elif encoding is Encoding.JPEG_LS:
+        stream = imagecodecs.jpegls_encode(pixels.view(f"u{pixels.dtype.itemsize}"))
+        _set_stream(dataset, bytes(stream), JPEGLSLossless)
 
 
 def _set_jpeg(dataset: Dataset, stream: bytes) -> None:
@@ -365,10 +363,14 @@ def _set_jpeg(dataset: Dataset, stream: bytes) -> None:
     dataset.LossyImageCompressionMethod = "ISO_10918_1"
     n_raw = info.rows * info.columns * info.samples
     dataset.LossyImageCompressionRatio = _decimal(round(n_raw / max(1, len(stream)), 2))
+    _set_stream(dataset, stream, JPEGBaseline8Bit)
+
+
+def _set_stream(dataset: Dataset, stream: bytes, transfer_syntax: str) -> None:
     dataset.PixelData = encapsulate([stream])
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
-    _set_file_meta(dataset, JPEGBaseline8Bit)
+    _set_file_meta(dataset, transfer_syntax)
 
 
 def _set_file_meta(dataset: Dataset, transfer_syntax: str) -> None:

@@ -167,15 +167,43 @@ def test_a_small_stream_cannot_ask_for_a_large_picture(make_dicom: MakeDicom) ->
     assert caught.value.reason is Reason.CORRUPT
 
 
+@pytest.mark.parametrize(
+    ("syntax", "encode"),
+    [
+        (JPEG_LOSSLESS, lambda picture: imagecodecs.ljpeg_encode(picture, bitspersample=16)),
+        (JPEG_LS, imagecodecs.jpegls_encode),
+        (JPEG_2000, lambda picture: imagecodecs.jpeg2k_encode(picture, level=0, codecformat="j2k")),
+        (HTJ2K, lambda picture: imagecodecs.htj2k_encode(picture, reversible=True)),
+    ],
+)
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.98])
+def test_a_stream_that_was_cut_is_never_shown_with_its_rest_in_grey(
+    make_dicom: MakeDicom, syntax: str, encode: Callable[[NDArray[np.uint16]], bytes], share: float
+) -> None:
+    stream = bytes(encode(frames(1)[0]))
+    path = make_dicom([stream[: int(len(stream) * share)]], syntax=syntax, **WORDS)
+    with pytest.raises(ImageError) as caught:
+        DicomReader(path).displayed(0)
+    assert caught.value.reason in {Reason.TRUNCATED, Reason.CORRUPT}
+
+
 RED = np.full((16, 24, 3), [200, 30, 40], np.uint8)
-COLOUR = {
-    **WORDS,
-    "SamplesPerPixel": 3,
-    "PlanarConfiguration": 0,
-    "BitsAllocated": 8,
-    "BitsStored": 8,
-    "HighBit": 7,
-}
+BYTES = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0}
+COLOUR = {"Rows": 16, "Columns": 24, "SamplesPerPixel": 3, "PlanarConfiguration": 0, **BYTES}
+
+
+@pytest.mark.parametrize("is_grey", [True, False])
+def test_a_large_jpeg_is_decoded_at_the_scale_that_is_asked_for(make_dicom: MakeDicom, is_grey: bool) -> None:
+    picture = np.repeat(np.repeat(RED, 64, axis=0), 64, axis=1)
+    picture = np.ascontiguousarray(picture[..., 0]) if is_grey else picture
+    elements: dict[str, object] = {**(GREY if is_grey else COLOUR), **BYTES, "Rows": 1024, "Columns": 1536}
+    elements["PhotometricInterpretation"] = "MONOCHROME2" if is_grey else "YBR_FULL"
+    path = make_dicom([imagecodecs.jpeg8_encode(picture, level=95)], syntax=JPEG_BASELINE, **elements)
+    reader = DicomReader(path)
+    assert reader.displayed(0).shape[:2] == (1024, 1536)
+    small = reader.displayed(0, at_least_px=200)
+    assert small.shape[:2] == (256, 384)
+    assert np.abs(small.astype(int) - picture[:256, :384]).max() <= 3
 
 
 @pytest.mark.parametrize(
