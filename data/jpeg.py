@@ -146,6 +146,8 @@ def decode(data: bytes, header: JpegHeader, name: str, *, at_least_px: int | Non
 
 
 def _decode_deep(data: bytes, header: JpegHeader, name: str) -> NDArray[np.uint8]:
+    if not 2 <= header.bits <= 16:
+        raise ImageError(name, Reason.CORRUPT, f"says that its samples have {header.bits} bits", _SEND_AGAIN)
     try:
         samples = imagecodecs.jpeg_decode(data)
     except (RuntimeError, ValueError) as failure:
@@ -154,7 +156,10 @@ def _decode_deep(data: bytes, header: JpegHeader, name: str) -> NDArray[np.uint8
         problem = f"has {samples.shape[2]} colour components, expected 1, 3 or 4"
         raise ImageError(name, Reason.UNSUPPORTED_ENCODING, problem, "save it as an RGB JPEG")
     white = (1 << header.bits) - 1
-    return ((samples.astype(np.uint32) * 255 + white // 2) // white).astype(np.uint8)
+    # A damaged file may hold samples beyond the white that it declares.
+    levels = np.minimum(samples.astype(np.uint32), white)
+    picture: NDArray[np.uint8] = ((levels * 255 + white // 2) // white).astype(np.uint8)
+    return picture
 
 
 def _truncated(name: str, n_bytes: int) -> ImageError:

@@ -67,6 +67,14 @@ def test_a_cut_jpeg_with_an_end_marker_put_on_is_not_shown_either(kind: str) -> 
     assert refused(cut).reason is Reason.TRUNCATED
 
 
+@pytest.mark.parametrize("bits", [0, 1, 17, 191])
+def test_a_jpeg_of_impossible_depth_gets_a_code(bits: int) -> None:
+    content = bytearray(WHOLE["JPEG"])
+    content[content.index(b"\xff\xc0") + 4] = bits
+
+    assert refused(bytes(content)).reason is Reason.CORRUPT
+
+
 def test_what_follows_a_jpegs_image_does_not_matter() -> None:
     content = WHOLE["JPEG"] + WHOLE["JPEG"][:100] + b"a film"
 
