@@ -16,8 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.dicom.files import is_dicom
-from data.dicom.grouping import read_studies
 from data.errors import ImageError, Reason
 from data.photo import is_photo, read_photo
 from data.study import PatientContext, Study
@@ -117,10 +115,18 @@ def find_studies(
         for item in walk.files(path, name=(names or {}).get(path, str(path))):
             if isinstance(item, Rejected):
                 yield item
-            elif is_dicom(item.path):
+            elif _is_photo(item.path):
+                yield _photograph(item, context)
+            elif _is_dicom(item.path):
                 dicom_files[item.path] = item.name
             else:
-                yield _photograph(item, context)
+                yield _rejected(
+                    item.path,
+                    item.name,
+                    Reason.NOT_AN_IMAGE,
+                    "is neither DICOM nor a picture that can be read",
+                    "send DICOM, JPEG, PNG, WebP, TIFF, BMP or HEIC",
+                )
     yield from _dicom_studies(dicom_files, limits, context)
 
 
@@ -193,15 +199,23 @@ class _Walk:
             yield from self.files(member.path, name=member.name)
 
 
+def _is_photo(path: Path) -> bool:
+    """Whether a file is a photograph, and not DICOM whose preamble is that of a TIFF (PS3.10 7.1)."""
+    try:
+        with path.open("rb") as file:
+            prefix = file.read(132)[128:]
+    except OSError:
+        return False
+    return prefix != b"DICM" and is_photo(path)
+
+
+def _is_dicom(path: Path) -> bool:
+    from data.dicom.files import is_dicom  # noqa: PLC0415  pydicom takes .3 s, and photographs do without
+
+    return is_dicom(path)
+
+
 def _photograph(file: _File, context: PatientContext) -> Accepted | Rejected:
-    if not is_photo(file.path):
-        return _rejected(
-            file.path,
-            file.name,
-            Reason.NOT_AN_IMAGE,
-            "is neither DICOM nor a picture that can be read",
-            "send DICOM, JPEG, PNG, WebP, TIFF, BMP or HEIC",
-        )
     try:
         study = read_photo(file.path, context=context)
     except ImageError as error:
@@ -214,6 +228,8 @@ def _dicom_studies(
 ) -> Iterator[Accepted | Rejected]:
     if not files:
         return
+    from data.dicom.grouping import read_studies  # noqa: PLC0415  as in _is_dicom
+
     studies, errors = read_studies(list(files))
     for error in errors:
         path = Path(error.source)

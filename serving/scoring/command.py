@@ -88,12 +88,9 @@ def score(
     Every file is accounted for: in a study, or rejected with a reason. The exit status is 0 also where files
     were rejected.
     """
-    from rich.console import Console
-
     from data.study import PatientContext, Sex
     from serving.intake.gather import Accepted, find_studies
     from serving.scoring.stream import score_each
-    from serving.scoring.table import print_outcomes
     from serving.worklist.policy import read_policy
 
     context = PatientContext(
@@ -122,7 +119,7 @@ def score(
         if output is Format.JSON:
             _print_json(outcomes)
         else:
-            print_outcomes(outcomes, Console())
+            _print_table(outcomes)
 
 
 def _model_folders(named: "list[Path] | None") -> "Sequence[Path]":
@@ -184,6 +181,14 @@ def _print_json(outcomes: "Iterable[Outcome]") -> None:
     for outcome in outcomes:
         sys.stdout.write(json.dumps(as_object(outcome), allow_nan=False) + "\n")
         sys.stdout.flush()
+
+
+def _print_table(outcomes: "Iterable[Outcome]") -> None:
+    from rich.console import Console
+
+    from serving.scoring.table import print_outcomes
+
+    print_outcomes(outcomes, Console())
 
 
 def _with_progress(outcomes: "Iterable[Outcome]") -> "Iterator[Outcome]":

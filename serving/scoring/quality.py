@@ -37,14 +37,15 @@ def picture_quality(picture: NDArray[np.uint8]) -> float:
     Notes
     -----
     ``sharpness = e / (e + HALF_SHARP)`` with ``e = var(Laplacian) / (16 var(grey))``, free of units: halving
-    the contrast leaves it as it is. ``exposure`` is the part of the pixels whose grey is not at an end.
+    the contrast leaves it as it is. ``exposure`` is the part of the pixels whose grey is not at an end. Grey
+    is the green channel.
 
     Examples
     --------
     >>> picture_quality(np.zeros((16, 16, 3), np.uint8))
     0.0
     """
-    grey = picture.mean(axis=2, dtype=np.float32)
+    grey = picture[..., 1].astype(np.float32)  # green carries most of the luminance, and a mean costs .6 ms
     contrast = float(grey.var())
     if contrast < 1.0:
         return 0.0

@@ -48,8 +48,8 @@ FAR_MM = 1e6
 ASSUMED_SPACING_MM = 10.0 / 3.0
 
 
-def score_study(study: Study, session: Session) -> StudyScore:
-    """Score what the session's model takes of a study.
+def score_study(study: Study, session: Session, model: ModelIdentity) -> StudyScore:
+    """Score what the session's model takes of a study; `model` is its :func:`identity`.
 
     Files whose pixels cannot be read are listed in `unread`, and the study is scored without them.
 
@@ -81,7 +81,7 @@ def score_study(study: Study, session: Session) -> StudyScore:
         status=Status.ABSTAINED if is_novel else Status.SCORED,
         elapsed_ms=(perf_counter() - started) * 1000,
         reason=_novel_reason(artifact, novelty) if novelty is not None and is_novel else None,
-        model=identity(session),
+        model=model,
         probabilities=dict(zip(card.class_keys, pooled.tolist(), strict=True)),
         findings=_findings(card, pooled, may_flag=not is_novel),
         key_images=_key_images(seen, logits, pooled, card, is_finding),

@@ -28,7 +28,7 @@ class Scorer:
     def __init__(self, models: Registry | Sequence[Path], *, providers: Sequence[str] | None = None) -> None:
         self._registry = models if isinstance(models, Registry) else Registry(models)
         self._providers = tuple(providers or (CPU,))
-        self._sessions: dict[str, Session] = {}
+        self._opened: dict[str, tuple[Session, ModelIdentity]] = {}
 
     def score(self, study: Study, model: str | None = None) -> StudyScore:
         """Score a study; what a study or a model can have wrong becomes a score with the status `REJECTED`.
@@ -43,9 +43,8 @@ class Scorer:
         started = perf_counter()
         used: ModelIdentity | None = None
         try:
-            session = self.session(self._choose(study, model))
-            used = identity(session)
-            return score_study(study, session)
+            session, used = self._open(self._choose(study, model))
+            return score_study(study, session, used)
         except ImageError as error:
             failure = error
         except NoModelError as error:
@@ -64,17 +63,11 @@ class Scorer:
             )
         return rejected_score(study, failure, elapsed_ms=(perf_counter() - started) * 1000, model=used)
 
-    def session(self, artifact: Artifact) -> Session:
-        """Give the model's session, opening it the first time.
-
-        Raises
-        ------
-        ModelError
-            If the model cannot run on the providers asked for.
-        """
-        if artifact.label not in self._sessions:
-            self._sessions[artifact.label] = Session(artifact, providers=self._providers, threads=1)
-        return self._sessions[artifact.label]
+    def _open(self, artifact: Artifact) -> tuple[Session, ModelIdentity]:
+        if artifact.label not in self._opened:
+            session = Session(artifact, providers=self._providers, threads=1)
+            self._opened[artifact.label] = session, identity(session)
+        return self._opened[artifact.label]
 
     def _choose(self, study: Study, model: str | None) -> Artifact:
         if model is None:

@@ -1,10 +1,12 @@
-"""Scores studies as they are found, in this process where they are few, else in a pool of processes."""
+"""Scores studies as they are found: in this process at first, in a pool once that pays."""
 
 import queue
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import chain, islice
 from pathlib import Path
+from time import perf_counter
 from typing import TypeVar
 
 from data.study import Study
@@ -13,8 +15,13 @@ from serving.scoring.pool import ScoringPool, usable_cores
 from serving.scoring.result import StudyScore
 from serving.scoring.scorer import Scorer
 
-# A process takes about a second to start: the time of some 60 frames.
-FEW_FRAMES = 60
+# Processes are started once this long was spent scoring here, about what starting them costs: so the wait is
+# never twice what it would have been had the amount of work been known.
+SECONDS_HERE = 1.0
+
+# Studies that are looked at ahead, to tell whether enough is left.
+LOOK_AHEAD = 64
+SECONDS_WORTH_A_POOL = 0.5
 
 Item = TypeVar("Item")
 
@@ -42,23 +49,33 @@ def score_each(
     providers : sequence of str or None
         Execution providers asked for.
     jobs : int or None
-        Processes; 1 stays in this one. None takes one a core, or none where the frames are few.
+        Processes; 1 stays in this one. None begins here and goes on with one a core if the work is long.
     """
     items = iter(found)
     n_workers = jobs or usable_cores()
-    if jobs is None and n_workers > 1:
-        first = list(islice(items, FEW_FRAMES))
-        items = chain(first, items)
-        frame_counts = [_n_frames(study) for _, study in first if study is not None]
-        if len(frame_counts) < 2 or sum(frame_counts) < FEW_FRAMES:
-            n_workers = 1
-    if n_workers == 1:
+    if jobs is None or n_workers == 1:
         scorer = Scorer(registry, providers=providers)
-        for item, study in items:
+        ahead: deque[tuple[Item, Study | None]] = deque()
+        started, n_done = perf_counter(), 0
+        while True:
+            ahead.extend(islice(items, 0 if ahead else LOOK_AHEAD))
+            if not ahead:
+                return
+            if n_workers > 1 and _is_worth_a_pool(ahead, n_done, perf_counter() - started):
+                break
+            item, study = ahead.popleft()
             yield item, None if study is None else scorer.score(study, model)
-        return
+            n_done += _n_frames(study)
+        items = chain(ahead, items)
     with ScoringPool(folders, workers=n_workers, providers=providers) as pool:
         yield from _score_in_pool(items, pool, model)
+
+
+def _is_worth_a_pool(ahead: Collection[tuple[object, Study | None]], n_done: int, seconds: float) -> bool:
+    if seconds < SECONDS_HERE or len(ahead) < 2:
+        return False
+    n_ahead = sum(_n_frames(study) for _, study in ahead)
+    return n_ahead * seconds > SECONDS_WORTH_A_POOL * n_done
 
 
 def _score_in_pool(
@@ -91,5 +108,5 @@ def _submit(
     pool.submit(study, model).add_done_callback(lambda future: done.put((item, future)))
 
 
-def _n_frames(study: Study) -> int:
-    return sum(len(series.frames) for series in study.series)
+def _n_frames(study: Study | None) -> int:
+    return 0 if study is None else sum(len(series.frames) for series in study.series)
