@@ -181,9 +181,7 @@ def _insert_instances(
     stored = dict(
         connection.execute(
             select(instances.c.sop_instance_uid, instances.c.sha256).where(instances.c.study_id == study_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     n_new = 0
     for item in arrived:

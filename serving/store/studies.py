@@ -135,7 +135,7 @@ def mark(
 def count_by_state(connection: Connection) -> dict[str, int]:
     """Give how many studies are in each state, over all sites."""
     query = select(studies.c.state, func.count()).group_by(studies.c.state)
-    return dict(connection.execute(query).tuples().all())
+    return dict(connection.execute(query).all())
 
 
 def _find(connection: Connection, condition: object) -> StoredStudy | None:

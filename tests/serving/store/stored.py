@@ -1,0 +1,56 @@
+"""Makes stored studies for tests, by hand and with times a reader can check."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from serving.store.database import Database, open_database
+from serving.store.queue import Placement
+from serving.store.receipt import ArrivedInstance, ArrivedStudy, Receipt, record
+from serving.store.sites import LOCAL_SITE, ensure_local_site
+
+MINUTE_US = 60_000_000
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Database]:
+    database = open_database(folder / "test.sqlite")
+    with database.writing() as connection:
+        ensure_local_site(connection)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def image(name: str, *, content: str = "") -> ArrivedInstance:
+    digest = (content or name).encode().hex().ljust(64, "0")[:64]
+    return ArrivedInstance(
+        sop_instance_uid=name,
+        sop_class_uid=None,
+        series_uid="series",
+        modality="XC",
+        n_frames=1,
+        rows=10,
+        columns=20,
+        sha256=digest,
+        n_bytes=3,
+        file_name=f"{name}.jpg",
+    )
+
+
+def study(uid: str, *images: ArrivedInstance, priority: str = "routine") -> ArrivedStudy:
+    return ArrivedStudy(
+        uid=uid, modality="XC", priority=priority, instances=images or (image(f"{uid}-image"),)
+    )
+
+
+def in_four_hours(received_at_us: int, priority: str) -> Placement:
+    minutes = {"stat": 15, "urgent": 60, "routine": 240}[priority]
+    return Placement(received_at_us + minutes * MINUTE_US, "urgent", "not scored yet", "尚未评分", "test")
+
+
+def receive(connection: Connection, arrived: ArrivedStudy, *, now_us: int = 0) -> Receipt:
+    return record(connection, arrived, site=LOCAL_SITE, now_us=now_us, place_unscored=in_four_hours)

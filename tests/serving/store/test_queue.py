@@ -1,0 +1,109 @@
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import insert, text
+
+from serving.store.database import Database
+from serving.store.queue import Cursor, page_query, read_page
+from serving.store.sites import LOCAL_SITE
+from serving.store.tables import queue_entries, studies
+from serving.worklist.ranking import reading_order
+from serving.worklist.service import Worklist
+from tests.serving.store.stored import opened
+
+
+def _fill(database: Database, due: list[int], *, waiting: list[bool] | None = None) -> None:
+    with database.writing() as connection:
+        connection.execute(
+            insert(studies),
+            [
+                {
+                    "id": number,
+                    "site_id": LOCAL_SITE,
+                    "key": f"{number:032x}",
+                    "uid": str(number),
+                    "accession": "",
+                    "description": "",
+                    "modality": "XC",
+                    "received_at": number,
+                    "priority": "routine",
+                    "state": "received",
+                    "revision": 1,
+                    "n_attempts": 0,
+                    "n_images": 1,
+                }
+                for number in range(1, len(due) + 1)
+            ],
+        )
+        connection.execute(
+            insert(queue_entries),
+            [
+                {
+                    "study_id": number,
+                    "site_id": LOCAL_SITE,
+                    "is_waiting": True if waiting is None else waiting[number - 1],
+                    "due_at": due_at,
+                    "tier": "routine",
+                    "reason_en": "",
+                    "reason_zh": "",
+                    "policy_version": "test",
+                }
+                for number, due_at in enumerate(due, start=1)
+            ],
+        )
+
+
+def test_a_page_is_read_off_the_partial_index_without_a_sort(tmp_path: Path) -> None:
+    with opened(tmp_path) as database:
+        _fill(database, list(range(200)))
+        for after in (None, Cursor(50, 51)):
+            query = page_query(site=LOCAL_SITE, limit=50, after=after)
+            statement = query.compile(database.engine, compile_kwargs={"literal_binds": True})
+            with database.reading() as connection:
+                plan = [row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {statement}"))]
+            entries = next(step for step in plan if "queue_entries" in step)
+            assert "USING INDEX ix_queue_entries_waiting" in entries
+            scanned = [step for step in plan if step.startswith("SCAN") and "entry" not in step]
+            assert scanned == []
+
+
+def test_the_queue_is_read_in_the_order_that_the_ranking_gives(tmp_path: Path) -> None:
+    due = [30, 10, 30, 20, 10]
+    with opened(tmp_path) as database:
+        _fill(database, due)
+        with database.reading() as connection:
+            rows = read_page(connection, site=LOCAL_SITE, limit=10, after=None)
+    numbers = np.arange(1, 6)
+    expected = numbers[reading_order(np.array(due), numbers, numbers)]
+    assert [row.study_id for row in rows] == expected.tolist() == [2, 5, 4, 1, 3]
+
+
+def test_a_study_that_was_read_stands_in_the_queue_no_more(tmp_path: Path) -> None:
+    with opened(tmp_path) as database:
+        _fill(database, [1, 2], waiting=[False, True])
+        with database.reading() as connection:
+            assert [row.study_id for row in read_page(connection, site=LOCAL_SITE, limit=9, after=None)] == [
+                2
+            ]
+
+
+@settings(max_examples=25, deadline=None)
+@given(due=st.lists(st.integers(-(2**62), 2**62) | st.integers(0, 3), max_size=40), limit=st.integers(1, 7))
+def test_paging_gives_every_study_exactly_once(due: list[int], limit: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as database:
+        if due:
+            _fill(database, due)
+        worklist = Worklist(database)
+        seen: list[int] = []
+        cursor = None
+        while True:
+            page = worklist.read(site=LOCAL_SITE, limit=limit, cursor=cursor)
+            seen += [row.study_id for row in page.rows]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert sorted(seen) == list(range(1, len(due) + 1))
+        assert seen == sorted(seen, key=lambda number: (due[number - 1], number))

@@ -1,0 +1,100 @@
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from serving.store.queue import Placement, place, placement_of
+from serving.store.sites import LOCAL_SITE
+from serving.store.studies import claim_next, find_study, mark
+from serving.store.tables import instances, objects, queue_entries, studies
+from tests.serving.store.stored import MINUTE_US, image, opened, receive, study
+
+
+def test_a_study_stands_in_the_queue_from_its_first_image_on(tmp_path: Path) -> None:
+    with opened(tmp_path) as database, database.writing() as connection:
+        receipt = receive(connection, study("s"), now_us=7)
+        found = find_study(connection, site=LOCAL_SITE, key=receipt.study_key)
+        assert found is not None
+        assert (found.state, found.received_at_us) == ("received", 7)
+        assert found.placement.due_at_us == 7 + 240 * MINUTE_US
+
+
+def test_the_same_images_twice_give_one_study(tmp_path: Path) -> None:
+    with opened(tmp_path) as database, database.writing() as connection:
+        first = receive(connection, study("s", image("a"), image("b")))
+        second = receive(connection, study("s", image("a"), image("b")), now_us=99)
+        assert (first.n_new, second.n_new) == (2, 0)
+        assert first.study_key == second.study_key
+        counted = [
+            connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in (studies, instances, objects, queue_entries)
+        ]
+        assert counted == [1, 2, 2, 1]
+
+
+def test_a_late_image_opens_a_scored_study_again_without_moving_it_back(tmp_path: Path) -> None:
+    with opened(tmp_path) as database, database.writing() as connection:
+        receipt = receive(connection, study("s", image("a")))
+        claimed = claim_next(connection, max_attempts=3)
+        assert claimed is not None
+        mark(connection, claimed, state="scored", reason=None, problem=None)
+        soon = Placement(5 * MINUTE_US, "critical", "melanoma", "黑色素瘤", "test")
+        place(connection, site=LOCAL_SITE, study_id=claimed.id, placement=soon)
+
+        late = receive(connection, study("s", image("b")), now_us=MINUTE_US)
+
+        assert (late.state, late.n_images) == ("received", 2)
+        found = find_study(connection, site=LOCAL_SITE, key=receipt.study_key)
+        assert found is not None
+        assert found.revision == 2
+        assert found.placement == soon
+
+
+def test_a_score_of_fewer_images_than_there_are_is_dropped(tmp_path: Path) -> None:
+    with opened(tmp_path) as database, database.writing() as connection:
+        receive(connection, study("s", image("a")))
+        claimed = claim_next(connection, max_attempts=3)
+        assert claimed is not None
+        receive(connection, study("s", image("b")))
+        assert mark(connection, claimed, state="scored", reason=None, problem=None) is None
+        again = claim_next(connection, max_attempts=3)
+        assert again is not None
+        assert len(again.instances) == 2
+
+
+def test_a_priority_only_ever_rises_and_counts_at_once(tmp_path: Path) -> None:
+    with opened(tmp_path) as database, database.writing() as connection:
+        receipt = receive(connection, study("s"))
+        receive(connection, study("s", priority="stat"))
+        receive(connection, study("s", priority="routine"))
+        found = find_study(connection, site=LOCAL_SITE, key=receipt.study_key)
+        assert found is not None
+        assert found.priority == "stat"
+        assert found.placement.due_at_us == 15 * MINUTE_US
+
+
+def test_two_images_under_one_uid_are_both_kept(tmp_path: Path) -> None:
+    with opened(tmp_path) as database, database.writing() as connection:
+        receive(connection, study("s", image("a")))
+        other = receive(connection, study("s", image("a", content="other bytes")))
+        repeated = receive(connection, study("s", image("a", content="other bytes")))
+        assert (other.n_new, other.n_images, repeated.n_new) == (1, 2, 0)
+
+
+def test_another_site_sees_nothing_of_it(tmp_path: Path) -> None:
+    with opened(tmp_path) as database, database.writing() as connection:
+        receipt = receive(connection, study("s"))
+        assert find_study(connection, site="elsewhere", key=receipt.study_key) is None
+
+
+def test_a_study_that_stops_its_process_each_time_is_left_to_the_reader(tmp_path: Path) -> None:
+    with opened(tmp_path) as database, database.writing() as connection:
+        receipt = receive(connection, study("s"))
+        for _ in range(3):
+            claimed = claim_next(connection, max_attempts=3)
+            assert claimed is not None
+            connection.execute(studies.update().values(state="received"))  # as a start after a crash does
+        assert claim_next(connection, max_attempts=3) is None
+        found = find_study(connection, site=LOCAL_SITE, key=receipt.study_key)
+        assert found is not None
+        assert (found.state, found.reason) == ("failed", "model-failed")
+        assert placement_of(connection, site=LOCAL_SITE, study_id=found.id).due_at_us == 240 * MINUTE_US
