@@ -95,7 +95,7 @@ is_finding = true
 key = "nv"
 name_en = "Brown blob"
 name_zh = "棕色斑点"
-code = { value = "400096001", meaning = "Melanocytic nevus (disorder)" }
+code = { value = "400010006", meaning = "Melanocytic nevus of skin (disorder)" }
 severity = "low"
 is_finding = true
 

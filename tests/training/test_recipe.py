@@ -87,3 +87,29 @@ def test_the_folds_that_neither_test_nor_validate_train() -> None:
 def test_a_point_has_one_aim() -> None:
     with pytest.raises(ValueError, match="not both"):
         PointSpec(name="balanced", sensitivity=0.9, specificity=0.9)
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_snomed_code_ends_with_its_own_check_digit(path: Path) -> None:
+    for spec in read_recipe(path).classes:
+        assert spec.code.scheme == "SCT"
+        assert spec.code.meaning.endswith("(disorder)")
+        assert _verhoeff(spec.code.value) == 0
+
+
+def _verhoeff(digits: str) -> int:
+    """Give the sum of Verhoeff's scheme, 0 for an identifier that is whole (SNOMED CT, appendix on SCTIDs)."""
+    moved = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit)
+        for _ in range(place % 8):
+            value = moved[value]
+        total = _times(total, value)
+    return total
+
+
+def _times(first: int, second: int) -> int:
+    """Multiply in the symmetry group of the pentagon: 0 to 4 turn it, 5 to 9 turn and mirror it."""
+    turns = first % 5 + second % 5 if first < 5 else first % 5 - second % 5
+    return turns % 5 + 5 * ((first >= 5) != (second >= 5))
