@@ -98,7 +98,7 @@ def test_every_snomed_code_ends_with_its_own_check_digit(path: Path) -> None:
 
 
 def _verhoeff(digits: str) -> int:
-    """Give the sum of Verhoeff's scheme, 0 for an identifier that is whole (SNOMED CT, appendix on SCTIDs)."""
+    """Give the sum of Verhoeff's scheme: 0 for a SNOMED CT identifier that is whole."""
     moved = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]
     total = 0
     for place, digit in enumerate(reversed(digits)):
