@@ -1,0 +1,122 @@
+"""A whole service without processes or a server: the real parts, scored in the thread that asks."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from starlette.testclient import TestClient
+
+from data.study import Study
+from models.registry import Registry
+from serving.app import create_app
+from serving.intake.service import Intake
+from serving.intake.upload import UploadLimits
+from serving.operations.service import Operations
+from serving.scoring.backlog import Backlog
+from serving.scoring.result import StudyScore
+from serving.scoring.scorer import Scorer
+from serving.store.database import Database, open_database
+from serving.store.objects import ObjectStore
+from serving.store.sites import ensure_local_site
+from serving.studies.rendering import Renderer
+from serving.studies.service import Studies
+from serving.worklist.placement import Placer
+from serving.worklist.policy import read_policy
+from serving.worklist.service import Worklist
+from tests.tiny_model import write_tiny_artifact
+
+MEBIBYTE = 1024 * 1024
+
+
+class PoolInThread:
+    """Scores at once; `fails_with` lets every scoring end so."""
+
+    def __init__(self, models: Path) -> None:
+        self._scorer = Scorer([models])
+
+    def submit(self, study: Study, model: str | None = None) -> Future[StudyScore]:
+        future: Future[StudyScore] = Future()
+        future.set_result(self._scorer.score(study, model))
+        return future
+
+
+@dataclass
+class Service:
+    client: TestClient
+    backlog: Backlog
+    database: Database
+    objects: ObjectStore
+
+    def score_all(self) -> None:
+        """Score whatever waits, as the backlog's thread does."""
+        while self.backlog._hand_over():
+            pass
+        self.backlog._record_results()
+
+
+@contextmanager
+def in_process(
+    folder: Path, *, limits: UploadLimits = UploadLimits(64 * MEBIBYTE, 50, 0)
+) -> Iterator[Service]:
+    models = folder / "models"
+    write_tiny_artifact(models, name="derm-lesion", classes=("nv", "mel"))
+    spool = folder / "spool"
+    spool.mkdir()
+    database = open_database(folder / "test.sqlite")
+    with database.writing() as connection:
+        ensure_local_site(connection)
+    objects = ObjectStore(folder / "objects")
+    registry = Registry([models])
+    placer = Placer(read_policy())
+    backlog = Backlog(
+        database=database,
+        objects=objects,
+        pool=PoolInThread(models),
+        registry=registry,
+        placer=placer,
+        n_at_once=2,
+    )
+    intake = Intake(database=database, objects=objects, spool=spool, limits=limits, placer=placer)
+    operations = Operations(
+        version="test",
+        provider="CPUExecutionProvider",
+        database=database,
+        registry=registry,
+        is_scoring=lambda: True,
+        n_workers=lambda: 1,
+        rejections=lambda: dict(intake.rejections),
+        started_at_s=0.0,
+    )
+    app = create_app(
+        intake=intake,
+        worklist=Worklist(database),
+        studies=Studies(database, Renderer(objects)),
+        operations=operations,
+    )
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield Service(client, backlog, database, objects)
+    database.close()
+
+
+def photograph(red: int, *, side: int = 64, coding: str = "JPEG") -> bytes:
+    """Make a photograph of one colour: the redder, the worse for the tiny model."""
+    pixels = np.zeros((side, side, 3), np.uint8)
+    pixels[..., 0] = red
+    pixels[: side // 2, :, 1] = 30
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, coding)
+    return buffer.getvalue()
+
+
+def zipped(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, content in members.items():
+            bundle.writestr(name, content)
+    return buffer.getvalue()
