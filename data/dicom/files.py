@@ -131,6 +131,20 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
+def malformed_is_corrupt(path: Path) -> Iterator[None]:
+    """Turn what pydicom raises on a malformed header into the coded reason."""
+    try:
+        yield
+    except MALFORMED as error:
+        raise ImageError(
+            path,
+            Reason.CORRUPT,
+            f"has a header that cannot be read ({type(error).__name__}: {error})",
+            "export it again from its source",
+        ) from error
+
+
+@contextmanager
 def open_object(path: Path) -> Iterator[OpenedObject]:
     """Parse a file's header and leave its stream open for the pixels.
 
@@ -164,16 +178,8 @@ def _parse(path: Path, file: IO[bytes]) -> OpenedObject:
     preamble = head[:PREAMBLE_BYTES] if head[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == b"DICM" else None
     metered = _MeteredFile(path, file, n_bytes)
     metered.seek(0 if preamble is None else PREAMBLE_BYTES + 4)
-    try:
-        with quiet():
-            return _read_elements(path, metered, preamble)
-    except MALFORMED as error:
-        raise ImageError(
-            path,
-            Reason.CORRUPT,
-            f"has a header that cannot be read ({type(error).__name__}: {error})",
-            "export it again from its source",
-        ) from error
+    with quiet(), malformed_is_corrupt(path):
+        return _read_elements(path, metered, preamble)
 
 
 def _read_elements(path: Path, file: "_MeteredFile", preamble: bytes | None) -> OpenedObject:

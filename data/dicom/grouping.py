@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
 
-from data.dicom.files import OpenedObject, open_object
+from data.dicom.files import OpenedObject, malformed_is_corrupt, open_object
 from data.dicom.geometry import Plane, plane_of
 from data.dicom.header import (
     Header,
@@ -76,7 +76,8 @@ def read_studies(
     rejected: list[ImageError] = []
     for path in sorted(set(paths)):
         try:
-            member = _read_member(path, character_set)
+            with malformed_is_corrupt(path):
+                member = _read_member(path, character_set)
         except ImageError as error:
             rejected.append(error)
             continue

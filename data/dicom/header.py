@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,14 @@ from data.dicom.charset import (
     decode_text,
     split_values,
 )
-from data.dicom.files import MALFORMED, OpenedObject, PixelElement, open_object, quiet
+from data.dicom.files import (
+    MALFORMED,
+    OpenedObject,
+    PixelElement,
+    malformed_is_corrupt,
+    open_object,
+    quiet,
+)
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _AGE_UNIT_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
@@ -82,8 +90,9 @@ def read_header(path: Path, *, character_set: str | None = None) -> Header:
 
 def header_of(path: Path, opened: OpenedObject, *, character_set: str | None = None) -> Header:
     """Decode the text of an opened object's header."""
-    declared = text_of(opened.dataset, "SpecificCharacterSet")
-    decode_dataset(opened.dataset, character_set if character_set is not None else declared, character_set)
+    with malformed_is_corrupt(path):
+        label = text_of(opened.dataset, "SpecificCharacterSet") if character_set is None else character_set
+        decode_dataset(opened.dataset, label, character_set)
     return Header(path, opened.dataset, opened.transfer_syntax, opened.pixels)
 
 
@@ -103,7 +112,8 @@ def decode_dataset(dataset: Dataset, label: str, override: str | None = None) ->
             is_single = vr in SINGLE_VALUE_VRS
             text = decode_text(element.value, terms, is_name=vr == "PN", is_single=is_single)
             values = (text,) if is_single else split_values(text)
-            with quiet():
+            # A private element whose block has no readable owner stays as it was sent.
+            with quiet(), suppress(*MALFORMED):
                 dataset[tag] = DataElement(tag, vr, list(values) if len(values) > 1 else text)
         elif override is not None and vr == "SQ":
             for item in _items(dataset, tag):
@@ -140,13 +150,23 @@ def text_of(dataset: Dataset, keyword: str) -> str:
     value = value_of(dataset, keyword)
     if value is None:
         # A value that pydicom cannot convert (a word in a decimal string) is text all the same.
-        tag = tag_for_keyword(keyword)
-        raw: object = dataset.get_item(tag) if tag is not None and tag in dataset else None
-        sent = raw.value if isinstance(raw, RawDataElement) else None
+        sent = _sent_value(dataset, keyword)
         return sent.decode("latin-1").strip("\x00 ") if isinstance(sent, bytes) else ""
     if isinstance(value, MultiValue | list | tuple):
         return "\\".join(str(part).strip("\x00 ") for part in value)
     return str(value).strip("\x00 ")
+
+
+def _sent_value(dataset: Dataset, keyword: str) -> object:
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in dataset:
+        return None
+    try:
+        with quiet():
+            raw: object = dataset.get_item(tag)
+    except MALFORMED:
+        return None
+    return raw.value if isinstance(raw, RawDataElement) else None
 
 
 def numbers_of(dataset: Dataset, keyword: str) -> tuple[float, ...]:

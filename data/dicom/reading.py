@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from data.dicom import codecs
 from data.dicom.colour import to_eight_bits, to_rgb
-from data.dicom.files import OpenedObject, open_object
+from data.dicom.files import OpenedObject, malformed_is_corrupt, open_object
 from data.dicom.luts import Lut
 from data.dicom.picture import GreyTransform, Picture, picture_of
 from data.dicom.pixels import PixelForm, Sample, native_values, signed, stored_integers
@@ -102,7 +102,7 @@ class DicomReader:
 
 @lru_cache(maxsize=8)
 def _picture(path: Path, modified_ns: int, n_bytes: int) -> Picture:  # noqa: ARG001  they say that it is the same file
-    with open_object(path) as opened:
+    with open_object(path) as opened, malformed_is_corrupt(path):
         return picture_of(path, opened)
 
 
