@@ -92,6 +92,8 @@ class ScoringPool:
             if self._is_closed.is_set():
                 raise RuntimeError("the pool is closed")
         self._tasks.put(task)
+        if not any(thread.is_alive() for thread in self._threads):  # closed while this study waited to wait
+            self._cancel_waiting()
         return task.future
 
     def close(self, *, finish: bool = True) -> None:
