@@ -137,6 +137,8 @@ def _dictionary_vr(tag: int) -> str | None:
 
 def value_of(dataset: Dataset, keyword: str) -> object:
     """Give an element's value, None if it is absent, empty or cannot be converted."""
+    if keyword not in dataset:
+        return None
     try:
         with quiet():
             value: object = dataset.get(keyword)

@@ -87,7 +87,7 @@ def apply_window(values: NDArray[np.floating], window: VoiWindow) -> NDArray[np.
         brightness = 1 / (1 + np.exp(exponent))
     elif window.function is WindowFunction.LINEAR_EXACT:
         brightness = np.clip((x - centre) / width + np.float32(0.5), 0, 1)
-    elif window.width == 1:
+    elif width == 1:
         brightness = (x > centre - np.float32(0.5)).astype(np.float32)
     else:
         brightness = np.clip((x - (centre - np.float32(0.5))) / (width - 1) + np.float32(0.5), 0, 1)

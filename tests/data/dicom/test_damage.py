@@ -1,4 +1,4 @@
-"""Damaged files of every kind: each byte flipped at random gives pictures or a coded reason, never a crash."""
+"""Damaged files of every kind give pictures or a coded reason, never a crash."""
 
 import random
 from pathlib import Path
