@@ -18,6 +18,7 @@ from PIL import Image, ImageCms
 # A transform that moves no colour by more than this is none: sRGB's own profiles differ by as much
 # among each other, and skipping it saves a fifth of a second on a picture of 12 megapixels.
 _SAME_GREY_LEVELS = 2
+_STRIP_ROWS = 256
 
 _WITH_ALPHA = {"P": "RGBA", "PA": "RGBA", "RGB": "RGBA", "RGBA": "RGBA", "RGBa": "RGBA"} | dict.fromkeys(
     ("1", "L", "LA", "La"), "LA"
@@ -80,8 +81,12 @@ def samples_to_srgb(samples: NDArray[np.uint8], icc_profile: bytes = b"") -> NDA
     mode = "L" if samples.ndim == 2 else {3: "RGB", 4: "CMYK"}[samples.shape[2]]
     if _transform(icc_profile, mode) is None and mode != "CMYK":
         return samples if mode == "RGB" else np.repeat(samples[..., None], 3, axis=2)
-    image = Image.frombytes(mode, (samples.shape[1], samples.shape[0]), samples.tobytes())
-    return to_srgb(image, icc_profile)
+    picture = np.empty((*samples.shape[:2], 3), np.uint8)
+    for top in range(0, len(samples), _STRIP_ROWS):  # Pillow's own copies are of a strip, not of the whole
+        strip = samples[top : top + _STRIP_ROWS]
+        image = Image.frombytes(mode, (strip.shape[1], strip.shape[0]), strip.tobytes())
+        picture[top : top + _STRIP_ROWS] = to_srgb(image, icc_profile)
+    return picture
 
 
 def _eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ from pillow_heif import HeifImageFile
 from data.errors import ImageError, Reason
 
 # The largest sensor of a phone in common use gives 12,032 x 9,024 pixels (108 megapixels). As sRGB that is
-# 326 MB; with the copies that turning and colour need, a decode stays below 1 GB.
+# 311 MiB; decoding it with profile and turn was measured to peak at 0.9 GiB (JPEG), 2.0 GiB (RGBA PNG).
 MAX_PIXELS = 110_000_000
 
 # An examination has tens of pictures; more pages than this are a mistake or an attack.
