@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from training.ema import MovingAverage
 from training.errors import RunError
+
+# A header names some hundred tensors; a longer one is no file of ours.
+MAX_HEADER_BYTES = 10_000_000
 
 
 @dataclass
@@ -54,14 +57,25 @@ def write_checkpoint(
 
 
 def read_progress(path: Path) -> Progress:
-    """Read how far a run is, without its weights."""
+    """Read how far a run is, without its weights.
+
+    Raises
+    ------
+    RunError
+        If the file is no checkpoint.
+    """
     try:
-        with safe_open(path, framework="pt") as file:
-            return Progress(**loads(file.metadata()["progress"]))
-    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
-        raise RunError(
-            f"{path} is no checkpoint of this program ({error}); move it away to start anew"
-        ) from error
+        with path.open("rb") as file:
+            # A safetensors file begins with the length of its header, which is JSON.
+            n_bytes = int.from_bytes(file.read(8), "little")
+            header = loads(file.read(min(n_bytes, MAX_HEADER_BYTES)))
+        return Progress(**loads(header["__metadata__"]["progress"]))
+    except (OSError, TypeError, KeyError, ValueError) as error:
+        raise _no_checkpoint(path, error) from error
+
+
+def _no_checkpoint(path: Path, error: Exception) -> RunError:
+    return RunError(f"{path} is no checkpoint of this program ({error}); move it away to start anew")
 
 
 def read_checkpoint(
@@ -100,9 +114,17 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a file."""
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a handle, no dict)
+    """Read the tensors of a file.
+
+    Raises
+    ------
+    RunError
+        If the file is not one of :func:`write_tensors`.
+    """
+    try:
+        return load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise _no_checkpoint(path, error) from error
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

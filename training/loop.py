@@ -232,8 +232,9 @@ def _note_the_epoch(recipe: Recipe, progress: checkpoint.Progress, average: Movi
     score = progress.history[-1][monitor]
     if best is None or score > progress.history[best][monitor]:
         progress.best_epoch = progress.epoch
-        metadata = {"fit_sha256": recipe.fit_sha256, "epoch": str(progress.epoch + 1)}
-        checkpoint.write_tensors(run.best, average.state, metadata)
+        origin = {"fit_sha256": recipe.fit_sha256, "epoch": progress.epoch + 1}
+        # One key: safetensors writes several in an order that changes from run to run.
+        checkpoint.write_tensors(run.best, average.state, {"origin": json.dumps(origin)})
 
 
 def _is_in_last_stage(recipe: Recipe, epoch: int) -> bool:
