@@ -6,17 +6,23 @@ what runs here is what was exported and proven. A session says on which executio
 refused where that is not the one asked for: it never falls back on the CPU unasked.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession, SessionOptions
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from models.artifact import ONNX, Artifact
 from models.errors import ArtifactError, InputError, OutputError, ProviderError
+
+# Official builds report their use to their maker (onnxruntime's Privacy.md) unless told not to before
+# they are loaded; nothing here calls out that the operator did not configure.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
+from onnxruntime import InferenceSession, SessionOptions
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 INPUT = "image"
 LOGITS, FEATURES, MAP = "logits", "features", "map"
