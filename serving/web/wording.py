@@ -75,6 +75,8 @@ class Wording:
     day: str
     hour: str
     minute: str
+    joint: str
+    finding: str
 
     def duration(self, minutes: float) -> str:
         """Say a span of time in one or two units.
@@ -93,7 +95,7 @@ class Wording:
         else:
             days, rest = divmod(hours, 24)
             first, second = self.day.format(n=days), self.hour.format(n=rest)
-        return f"{first} {second}" if rest else first
+        return self.joint.join([first, second] if rest else [first])
 
     def due(self, minutes_left: float) -> str:
         """Say until when a study should be read, or by how much it is late."""
@@ -174,6 +176,8 @@ _ENGLISH = Wording(
     day="{n} d",
     hour="{n} h",
     minute="{n} min",
+    joint=" ",
+    finding="finding {n} %",
 )
 
 _CHINESE = Wording(
@@ -249,6 +253,8 @@ _CHINESE = Wording(
     day="{n}天",
     hour="{n}小时",
     minute="{n}分钟",
+    joint="",
+    finding="有所见的概率{n}%",
 )
 
 

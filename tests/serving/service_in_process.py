@@ -35,7 +35,7 @@ MEBIBYTE = 1024 * 1024
 
 
 class PoolInThread:
-    """Scores at once; `fails_with` lets every scoring end so."""
+    """Scores at once."""
 
     def __init__(self, models: Path) -> None:
         self._scorer = Scorer([models])
@@ -62,7 +62,7 @@ class Service:
 
 @contextmanager
 def in_process(
-    folder: Path, *, limits: UploadLimits = UploadLimits(64 * MEBIBYTE, 50, 0)
+    folder: Path, *, limits: UploadLimits = UploadLimits(64 * MEBIBYTE, 60, 0)
 ) -> Iterator[Service]:
     models = folder / "models"
     write_tiny_artifact(models, name="derm-lesion", classes=("nv", "mel"))
