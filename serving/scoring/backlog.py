@@ -139,14 +139,14 @@ class Backlog:
                 self._is_awake = False
             try:
                 self._record_results()
-                while (
-                    not self._stopping.is_set()
-                    and len(self._in_flight) < self._n_at_once
-                    and self._hand_over()
-                ):
+                while not self._stopping.is_set() and self._has_room() and self._hand_over():
                     pass
             except Exception:
                 log.exception("the backlog could not go on; it tries again")
+                self._stopping.wait(_SECONDS_BETWEEN_LOOKS)
+
+    def _has_room(self) -> bool:
+        return len(self._in_flight) < self._n_at_once
 
     def _has_something_to_do(self) -> bool:
         return self._stopping.is_set() or self._is_awake or bool(self._results)
@@ -164,6 +164,10 @@ class Backlog:
         except ServiceError as error:
             self._settle(stored, "failed", error.problem, error.detail, NoScore.FAILED)
             return True
+        except Exception as error:
+            log.exception("study %s could not be put together", stored.key)
+            self._settle(stored, "failed", Reason.MODEL_FAILED, repr(error), NoScore.FAILED)
+            return True
         with self._changed:
             self._in_flight[stored.id] = stored
         self._pool.submit(study).add_done_callback(lambda future: self._take_result(stored, future))
@@ -178,10 +182,17 @@ class Backlog:
             self._changed.notify_all()
 
     def _record_results(self) -> None:
-        with self._changed:
-            results, self._results = self._results, []
-        for result in results:
-            self._record(result.study, result.score)
+        while self._results:
+            result = self._results[0]
+            try:
+                self._record(result.study, result.score)
+            except self._database.failures:
+                raise  # the result is kept, and written once the database can be written again
+            except Exception as error:
+                log.exception("the result of study %s could not be kept", result.study.key)
+                self._settle(result.study, "failed", Reason.MODEL_FAILED, repr(error), NoScore.FAILED)
+            with self._changed:
+                self._results.pop(0)
 
     def _record(self, stored: StoredStudy, score: StudyScore) -> None:
         if score.status is Status.REJECTED or score.model is None:
@@ -192,7 +203,11 @@ class Backlog:
             else:
                 self._settle(stored, "failed", reason, problem, NoScore.FAILED)
             return
-        artifact = self._artifacts[score.model.name, score.model.version]
+        artifact = self._artifacts.get((score.model.name, score.model.version))
+        if artifact is None:
+            problem = f"was scored by {score.model.name}/{score.model.version}, which came after the start"
+            self._settle(stored, "failed", Reason.MODEL_FAILED, problem, NoScore.FAILED)
+            return
         is_abstained = score.status is Status.ABSTAINED
         kept = stored_score(score, stored, artifact.card, scored_at_us=self._clock())
 
