@@ -37,7 +37,7 @@ def measure() -> list[Figure]:
     def step(images: torch.Tensor) -> None:
         loss = soft_cross_entropy(network(images).logits, targets, recipe.loss, None)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call] # as torch has it
+        loss.backward()
         optimiser.step()
 
     ready = load()

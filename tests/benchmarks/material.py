@@ -38,18 +38,25 @@ def ham_photographs(n: int) -> list[Path]:
     return paths
 
 
-def large_photograph() -> bytes:
-    """Make a 12-megapixel JPEG (4000 x 3000, quality 90, 4:2:0) with a photograph's spectrum.
+def large_photographs() -> dict[str, bytes]:
+    """Make 12-megapixel JPEGs (4000 x 3000, quality 90, 4:2:0): one full of detail, one smooth.
 
-    Real photographs enlarged to a mosaic where they are present; else coloured noise whose power falls
-    with the square of the frequency, as in natural images.
+    Real photographs, enlarged, where they are present: 192 side by side, and a single one. Else coloured
+    noise whose power falls with the square of the frequency, as in natural images.
     """
     try:
         tiles = [np.asarray(Image.open(path).convert("RGB")) for path in ham_photographs(192)]
-        rows = [np.hstack(tiles[start : start + 16]) for start in range(0, 192, 16)]
-        picture = Image.fromarray(np.vstack(rows)).resize((4000, 3000), Image.Resampling.LANCZOS)
     except BenchmarkSkippedError:
-        picture = Image.fromarray(_natural_noise(3000, 4000))
+        return {"synthetic": _jpeg(Image.fromarray(_natural_noise(3000, 4000)))}
+    rows = [np.hstack(tiles[start : start + 16]) for start in range(0, 192, 16)]
+    pictures = {"detailed": np.vstack(rows), "smooth": tiles[0][32:224]}
+    return {
+        name: _jpeg(Image.fromarray(picture).resize((4000, 3000), Image.Resampling.LANCZOS))
+        for name, picture in pictures.items()
+    }
+
+
+def _jpeg(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=90)
     return stream.getvalue()
