@@ -30,13 +30,12 @@ from training.metrics import (
     recall_of_classes,
 )
 from training.predictions import ScoredSet, write_scored
-from training.recipe import Recipe
+from training.recipe import Recipe, SplitPart
 from training.run import Run, write_json
 
 N_RESAMPLES = 1000
 # Fewer positives or negatives than this say nothing of a subgroup.
 MIN_PER_SUBGROUP = 30
-PARTS = ("train", "validation", "test")
 
 
 def best_network(recipe: Recipe, run: Run, device: torch.device) -> ImageClassifier:
@@ -67,17 +66,19 @@ def evaluate(
         As it stands in the run's ``evaluation.json``: ``metrics`` (as in the card) and ``confusion``.
     """
     network = best_network(recipe, run, device)
-    folds = {"train": recipe.folds.train, "validation": recipe.folds.validation, "test": recipe.folds.test}
-    for part in PARTS:
-        rows = labelled.rows_in(folds[part])
+    parts: dict[SplitPart, ScoredSet] = {}
+    for part, folds in recipe.folds.parts.items():
+        rows = labelled.rows_in(folds)
         given = predict(network, pixels, rows, device, with_mirror=recipe.input.flips)
         names = np.array(labelled.names)[rows]
-        scored = ScoredSet(given.logits, given.features, labelled.labels[rows], labelled.groups[rows], names)
-        write_scored(run.predictions(part), scored)
-    subgroups = subgroups_of([labelled.images[row] for row in rows])
-    metrics = measure(recipe, scored, subgroups)
-    probabilities = softmax(scored.logits)
-    counts = confusion_matrix(scored.labels, _first(probabilities), len(recipe.classes))
+        parts[part] = ScoredSet(
+            given.logits, given.features, labelled.labels[rows], labelled.groups[rows], names
+        )
+        write_scored(run.predictions(part), parts[part])
+    test = parts["test"]
+    images = [labelled.images[row] for row in labelled.rows_in(recipe.folds.test)]
+    metrics = measure(recipe, test, subgroups_of(images))
+    counts = confusion_matrix(test.labels, _first(softmax(test.logits)), len(recipe.classes))
     result = {"metrics": [metric.model_dump(mode="json") for metric in metrics], "confusion": counts.tolist()}
     write_json(run.evaluation, result)
     return result

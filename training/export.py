@@ -2,6 +2,7 @@
 
 import tempfile
 import warnings
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from models.runtime import Session
 from training.dataset import Pixels
 from training.errors import ExportError
 from training.predictions import ScoredSet, read_scored
-from training.recipe import Recipe
+from training.recipe import Recipe, SplitPart
 from training.run import Run, read_json
 
 # The newest that ONNX Runtime 1.23, the oldest allowed, takes in full.
@@ -71,7 +72,7 @@ def export(
     """
     if len(proof_pixels) < MIN_PROOF_IMAGES:
         raise ExportError(f"{len(proof_pixels)} images prove too little, expected {MIN_PROOF_IMAGES}")
-    scored = {part: read_scored(run.predictions(part)) for part in ("train", "validation", "test")}
+    scored = {part: read_scored(run.predictions(part)) for part in recipe.folds.parts}
     known = fit_novelty(recipe, scored["train"], scored["validation"])
     onnx = to_onnx(network, recipe.input.height)
     card = fill_card(recipe, run, scored)
@@ -135,11 +136,10 @@ def fit_novelty(recipe: Recipe, train: ScoredSet, validation: ScoredSet) -> Nove
     )
 
 
-def fill_card(recipe: Recipe, run: Run, scored: dict[str, ScoredSet]) -> dict[str, object]:
+def fill_card(recipe: Recipe, run: Run, scored: Mapping[SplitPart, ScoredSet]) -> dict[str, object]:
     """Put the card's fields together from the recipe and the run's files."""
     calibrated = read_json(run.calibration)
     evaluated = read_json(run.evaluation)
-    folds = {"train": recipe.folds.train, "validation": recipe.folds.validation, "test": recipe.folds.test}
     split_sha256 = read_json(run.facts)["split_sha256"]
     return {
         "name": recipe.name,
@@ -160,12 +160,12 @@ def fill_card(recipe: Recipe, run: Run, scored: dict[str, ScoredSet]) -> dict[st
                 source=recipe.source.title,
                 licence=recipe.source.licence,
                 role=role,
-                split=recipe.folds.text_of(folds[role]),
+                split=recipe.folds.text_of(folds),
                 split_sha256=split_sha256,
                 n_images=len(scored[role].labels),
                 n_groups=scored[role].n_groups,
             ).model_dump(mode="json")
-            for role in ("train", "validation", "test")
+            for role, folds in recipe.folds.parts.items()
         ],
         "metrics": evaluated["metrics"],
         "intended_use": recipe.intended_use,

@@ -2,8 +2,8 @@
 
 Nothing here remembers a random state. The order of an epoch is drawn from (seed, epoch), and torch's
 generator is seeded anew before each step from (seed, epoch, step): augmentation, dropout and drop-path of a
-step are the same whether the run came there in one go or was killed and continued, and so are the weights,
-bit for bit.
+step are the same whether the run came there in one go or was killed and continued, and so are the weights:
+bit for bit on a CPU with the same number of threads; CUDA may add in another order.
 """
 
 import hashlib

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.distributions import Beta
 from torch.nn import functional
 
 from training.recipe import LossSpec
@@ -71,9 +72,7 @@ def mix(images: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     """
     if alpha == 0.0:
         return images, targets
-    # Beta(a, a) is a ratio of two gamma draws; torch's own generator makes both.
-    first, second = torch._standard_gamma(torch.full((2,), alpha)).tolist()  # noqa: SLF001 (no public name takes the seed)
-    part = first / max(first + second, 1e-12)
+    part = float(Beta(alpha, alpha).sample())
     other = torch.randperm(len(images)).to(images.device)
     return images.lerp(images[other], 1.0 - part), targets.lerp(targets[other], 1.0 - part)
 

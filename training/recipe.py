@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from models.card import ClassKey, ClassSpec, InputRules, InputSpec, Pooling, Slug
 from training.errors import RecipeError
 
+SplitPart = Literal["train", "validation", "test"]
 Part = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -61,6 +62,11 @@ class FoldSpec(_Section):
         """The folds that are neither tested nor validated on."""
         held_out = {*self.test, *self.validation}
         return tuple(fold for fold in range(self.n) if fold not in held_out)
+
+    @property
+    def parts(self) -> dict[SplitPart, tuple[int, ...]]:
+        """The folds of each part of the split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def text_of(self, folds: tuple[int, ...]) -> str:
         """Name some folds as a card does.

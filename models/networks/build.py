@@ -119,7 +119,7 @@ class _Trunk(nn.Module):
 
 def _up_to_the_last_map(whole: nn.Module) -> tuple[nn.Module, int]:
     """Cut a network after the last tensor that still has rows and columns."""
-    in_training, in_evaluation = get_graph_node_names(whole)
+    in_training, in_evaluation = get_graph_node_names(whole, suppress_diff_warning=True)
     names = [name for name in in_evaluation if name in set(in_training)]
     every = create_feature_extractor(whole, names, suppress_diff_warning=True).eval()
     with torch.no_grad():
