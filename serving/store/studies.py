@@ -54,14 +54,26 @@ class StoredStudy:
     placement: Placement
     instances: tuple[StoredInstance, ...]
 
-    def instance(self, sop_instance_uid: str) -> StoredInstance | None:
-        """Give one of the study's images, None if it has no such image."""
-        return next((item for item in self.instances if item.sop_instance_uid == sop_instance_uid), None)
-
 
 def find_study(connection: Connection, *, site: str, key: str) -> StoredStudy | None:
     """Give a site's study by the key that stands in its address, None if there is none."""
     return _find(connection, and_(studies.c.site_id == site, studies.c.key == key))
+
+
+def find_instance(
+    connection: Connection, *, site: str, key: str, sop_instance_uid: str
+) -> StoredInstance | None:
+    """Give one image of a site's study, None if there is none."""
+    row = connection.execute(
+        select(instances)
+        .join(studies, studies.c.id == instances.c.study_id)
+        .where(
+            studies.c.site_id == site,
+            studies.c.key == key,
+            instances.c.sop_instance_uid == sop_instance_uid,
+        )
+    ).first()
+    return None if row is None else _instance(row)
 
 
 def claim_next(connection: Connection, *, max_attempts: int) -> StoredStudy | None:

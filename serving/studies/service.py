@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from serving.errors import Problem, ServiceError
 from serving.store.database import Database
 from serving.store.scores import StoredScore, newest_score
-from serving.store.studies import StoredInstance, StoredStudy, find_study
+from serving.store.studies import StoredInstance, StoredStudy, find_instance, find_study
 from serving.studies.rendering import Format, Picture, Renderer
 
 
@@ -46,7 +46,8 @@ class Studies:
         ServiceError
             `NOT_FOUND` if there is no such study or image.
         """
-        instance = self.find(key, site=site).study.instance(sop_instance_uid)
+        with self.database.reading() as connection:
+            instance = find_instance(connection, site=site, key=key, sop_instance_uid=sop_instance_uid)
         if instance is None:
             raise ServiceError(Problem.NOT_FOUND, f"The study {key!r} has no image {sop_instance_uid!r}.")
         return instance

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
 from serving.store.database import Database
-from serving.store.queue import Cursor, page_query, read_page
+from serving.store.queue import page_query, read_page
 from serving.store.sites import LOCAL_SITE
 from serving.store.tables import queue_entries, studies
 from serving.worklist.ranking import reading_order
@@ -59,8 +59,9 @@ def _fill(database: Database, due: list[int], *, waiting: list[bool] | None = No
 def test_a_page_is_read_off_the_partial_index_without_a_sort(tmp_path: Path) -> None:
     with opened(tmp_path) as database:
         _fill(database, list(range(200)))
-        for after in (None, Cursor(50, 51)):
-            query = page_query(site=LOCAL_SITE, limit=50, after=after)
+        cursor = {"after_due_at": 50, "after_study_id": 51}
+        for values in ({}, cursor):
+            query = page_query(goes_on=bool(values)).params(site=LOCAL_SITE, limit=50, **values)
             statement = query.compile(database.engine, compile_kwargs={"literal_binds": True})
             with database.reading() as connection:
                 plan = [row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {statement}"))]
