@@ -27,7 +27,6 @@ from training.metrics import (
     bootstrap_interval,
     confusion_matrix,
     macro_auc,
-    recall_of_classes,
 )
 from training.predictions import ScoredSet, write_scored
 from training.recipe import Recipe, SplitPart
@@ -113,17 +112,20 @@ def measure(
     }
     for place, key in enumerate(recipe.class_keys):
         figures[f"auc_{key}"] = _auc_of(truth == place, probabilities[:, place])
-        figures[f"recall_{key}"] = _recall_of(place, truth, predicted, n_classes)
     split = recipe.folds.text_of(recipe.folds.test)
     metrics = [
         Metric(name=name, split=split, figure=_interval(figure, scored.groups, recipe.seed))
         for name, figure in figures.items()
     ]
+    for place, key in enumerate(recipe.class_keys):
+        is_called = predicted[truth == place] == place
+        interval = _interval(_part_of(is_called), scored.groups[truth == place], recipe.seed)
+        metrics.append(Metric(name=f"recall_{key}", split=split, figure=interval))
     for name, chosen in (subgroups or {}).items():
         if min(is_positive[chosen].sum(), (~is_positive[chosen]).sum()) < MIN_PER_SUBGROUP:
             continue
-        figure = _auc_of(is_positive[chosen], positive_scores[chosen])
-        interval = _interval(figure, scored.groups[chosen], recipe.seed)
+        area = _auc_of(is_positive[chosen], positive_scores[chosen])
+        interval = _interval(area, scored.groups[chosen], recipe.seed)
         metrics.append(Metric(name="auc_positive", split=split, figure=interval, group=name))
     return tuple(metrics)
 
@@ -149,10 +151,8 @@ def _auc_of(is_positive: NDArray[np.bool_], scores: Floats) -> Callable[[NDArray
     return lambda rows: auc(is_positive[rows], scores[rows])
 
 
-def _recall_of(
-    place: int, truth: NDArray[np.int64], predicted: NDArray[np.int64], n_classes: int
-) -> Callable[[NDArray[np.intp]], float]:
-    return lambda rows: float(recall_of_classes(truth[rows], predicted[rows], n_classes)[place])
+def _part_of(is_right: NDArray[np.bool_]) -> Callable[[NDArray[np.intp]], float]:
+    return lambda rows: float(is_right[rows].mean())
 
 
 def _first(probabilities: Floats) -> NDArray[np.int64]:

@@ -38,6 +38,7 @@ def learning_curve(history: Sequence[Mapping[str, Any]]) -> Callable[[Axes], Non
         loss_axes = axes.twinx()
         loss_axes.plot(epochs, [line["loss"] for line in history], color="grey", linestyle="--")
         loss_axes.set(ylabel="training loss (dashed)", ylim=(0.0, None))
+        axes.text(epochs[0] - 0.2, 0.02, f"{history[0]['px']} px", fontsize="small")
         for before, after in pairwise(history):
             if before["px"] != after["px"]:
                 axes.axvline(after["epoch"] - 0.5, color="lightgrey")

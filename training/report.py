@@ -78,6 +78,7 @@ def render(card: ModelCard, n_epochs: int, versions: dict[str, str]) -> str:
         _points(card),
         "## Figures on the test folds\n\n" + _metrics(card),
         _calibration(card),
+        _novelty(card),
         "## Data\n\n" + _data(card),
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in card.limits),
         "## Curves\n\n" + "\n\n".join(f"![{caption}]({file})" for file, caption in PICTURES.items()),
@@ -135,6 +136,16 @@ def _calibration(card: ModelCard) -> str:
     )
 
 
+def _novelty(card: ModelCard) -> str:
+    if card.novelty is None:
+        return "## Novelty\n\nThe model cannot tell whether a picture is of a kind it knows."
+    return (
+        "## Novelty\n\n"
+        "A picture whose features lie further from those of training than "
+        f"{100 * card.novelty.acceptance:g} % of the validation folds' is marked as new, and its scores do not count."
+    )
+
+
 def _making(card: ModelCard, n_epochs: int, versions: dict[str, str]) -> str:
     libraries = ", ".join(f"{name} {number}" for name, number in versions.items())
     return (
@@ -148,7 +159,12 @@ def _metrics(card: ModelCard) -> str:
     return _table(
         ("figure", "group", "value (95 % interval)", "images"),
         [
-            (metric.name.replace("_", " "), metric.group, _figure(metric.figure), str(metric.figure.n))
+            (
+                metric.name.replace("_", " ").replace("auc", "AUC"),
+                metric.group,
+                _figure(metric.figure),
+                str(metric.figure.n),
+            )
             for metric in card.metrics
         ],
     )
