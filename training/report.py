@@ -141,8 +141,8 @@ def _novelty(card: ModelCard) -> str:
         return "## Novelty\n\nThe model cannot tell whether a picture is of a kind it knows."
     return (
         "## Novelty\n\n"
-        "A picture whose features lie further from those of training than "
-        f"{100 * card.novelty.acceptance:g} % of the validation folds' is marked as new, and its scores do not count."
+        "A picture is marked as new, and its scores do not count, if its features lie further from those "
+        f"of training than those of {100 * card.novelty.acceptance:g} % of the validation folds do."
     )
 
 
@@ -160,7 +160,7 @@ def _metrics(card: ModelCard) -> str:
         ("figure", "group", "value (95 % interval)", "images"),
         [
             (
-                metric.name.replace("_", " ").replace("auc", "AUC"),
+                _name(metric.name),
                 metric.group,
                 _figure(metric.figure),
                 str(metric.figure.n),
@@ -178,6 +178,10 @@ def _data(card: ModelCard) -> str:
             for part in card.training_data
         ],
     )
+
+
+def _name(metric: str) -> str:
+    return metric.replace("_", " ").replace("auc", "AUC")
 
 
 def _figure(interval: Interval) -> str:
