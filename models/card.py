@@ -144,7 +144,11 @@ class Calibration(_Part):
 
 
 class OperatingPoint(_Part):
-    """A threshold on one class, or on the sum of several, and what it gives."""
+    """A threshold on one class, or on the sum of several, and what it gives.
+
+    `wanted_sensitivity` or `wanted_specificity` is what the threshold was chosen for; both are None where
+    their sum was made largest, or where the card does not tell.
+    """
 
     name: Literal["rule-out", "balanced", "rule-in"]
     classes: tuple[ClassKey, ...] = Field(min_length=1)
@@ -152,6 +156,8 @@ class OperatingPoint(_Part):
     sensitivity: Interval
     specificity: Interval
     chosen_on: str
+    wanted_sensitivity: Probability | None = None
+    wanted_specificity: Probability | None = None
 
 
 class Novelty(_Part):
@@ -179,12 +185,22 @@ class TrainingData(_Part):
 
 
 class Metric(_Part):
-    """One measured figure."""
+    """One measured figure; `version` says with which version of the model, where it was not this one."""
 
     name: str
     split: str
     figure: Interval
     group: str = "all"
+    version: str | None = None
+
+
+class Origin(_Part):
+    """The version, as its maker gave it out, that a recalibrated one was made from."""
+
+    version: str
+    card_sha256: Sha256
+    calibration: Calibration
+    operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
 
 
 class ModelCard(_Part):
@@ -212,6 +228,7 @@ class ModelCard(_Part):
     limits: tuple[str, ...] = Field(min_length=1)
     recipe_sha256: Sha256
     onnx_sha256: Sha256
+    recalibrated_from: Origin | None = None
 
     @property
     def class_keys(self) -> tuple[str, ...]:

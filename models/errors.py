@@ -82,6 +82,10 @@ class OutputError(ModelError):
     """A network that failed, or gave what no result may rest on."""
 
 
+class RecalibrationError(ModelError):
+    """Labelled studies from which nothing may be fitted; says what is missing."""
+
+
 class NoModelError(ModelError):
     """No model is in charge of a study.
 

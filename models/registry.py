@@ -9,7 +9,7 @@ otherwise::
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,6 +209,21 @@ def version_key(version: str) -> tuple[int, ...]:
     ['1.9', '1.10', '2', '10']
     """
     return tuple(int(part) for part in version.split("."))
+
+
+def local_version(root: str, taken: Iterable[str]) -> str:
+    """Number the next version made on the spot from version `root`: after the highest such number there is.
+
+    Examples
+    --------
+    >>> local_version("1", ["1", "2"]), local_version("1", ["1", "1.1", "1.9", "1.9.4"])
+    ('1.1', '1.10')
+    """
+    place = len(version_key(root))
+    numbers = [
+        key[place] for key in map(version_key, taken) if len(key) > place and key[:place] == version_key(root)
+    ]
+    return f"{root}.{max(numbers, default=0) + 1}"
 
 
 def _version_folders(folder: Path) -> Iterator[Path]:

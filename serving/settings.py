@@ -61,6 +61,11 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def model_folders(self) -> tuple[Path, ...]:
+        """Every folder that models are looked for in: those named, and that of models made on the spot."""
+        return (*self.models, self.home / "models")
+
+    @property
     def database_file(self) -> Path:
         """The SQLite file."""
         return self.home / "firstread.sqlite"

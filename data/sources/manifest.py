@@ -27,13 +27,17 @@ _SEXES = {
 }  # fmt: skip
 
 
-def read_images(root: Path, *, encoding: str = "utf-8") -> Iterator[LabelledImage]:
+def read_images(
+    root: Path, *, group_column: str = "group", encoding: str = "utf-8"
+) -> Iterator[LabelledImage]:
     """Yield the images in the order of the table.
 
     Parameters
     ----------
     root : Path
         The table itself.
+    group_column : str
+        Where the group stands, if not in ``group``.
     encoding : str
         Of the table's text; ``gb18030`` for what a Chinese spreadsheet program saves as plain CSV.
 
@@ -45,7 +49,7 @@ def read_images(root: Path, *, encoding: str = "utf-8") -> Iterator[LabelledImag
     """
     line_of_path: dict[Path, int] = {}
     group_of_study: dict[str, str] = {}
-    for row in read_rows(root, columns=REQUIRED_COLUMNS, encoding=encoding):
+    for row in read_rows(root, columns=("path", "label", group_column), encoding=encoding):
         if not line_of_path:
             _check_columns(row)
         path = root.parent / row.required("path")
@@ -54,7 +58,7 @@ def read_images(root: Path, *, encoding: str = "utf-8") -> Iterator[LabelledImag
         first = line_of_path.setdefault(path.resolve(), row.line)
         if first != row.line:
             raise row.error(f"{path} is listed in line {first} already")
-        image = _read_image(row, path)
+        image = _read_image(row, path, group_column)
         if image.study and group_of_study.setdefault(image.study, image.group) != image.group:
             other = group_of_study[image.study]
             raise row.error(f"study {image.study!r} lies in group {image.group!r} and in {other!r}")
@@ -63,14 +67,14 @@ def read_images(root: Path, *, encoding: str = "utf-8") -> Iterator[LabelledImag
         raise ManifestError(root, "lists no images")
 
 
-def _read_image(row: Row, path: Path) -> LabelledImage:
+def _read_image(row: Row, path: Path, group_column: str) -> LabelledImage:
     position = row.number("position", low=0, high=1_000_000) or 0.0
     if position != int(position):
         raise row.error(f"position is {row['position']!r}, expected a whole number")
     return LabelledImage(
         path=path,
         label=row.required("label"),
-        group=row.required("group"),
+        group=row.required(group_column),
         study=row.text("study") or "",
         position=int(position),
         split=row.text("split"),

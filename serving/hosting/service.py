@@ -54,9 +54,9 @@ def running(settings: Settings) -> Iterator[RunningService]:
         with database.writing() as connection:
             ensure_local_site(connection)
         objects = ObjectStore(settings.objects_folder)
-        registry = Registry(settings.models)
+        registry = Registry(settings.model_folders)
         placer = Placer(read_policy())
-        pool = ScoringPool(settings.models, workers=settings.workers, providers=PROVIDERS)
+        pool = ScoringPool(settings.model_folders, workers=settings.workers, providers=PROVIDERS)
         backlog = Backlog(
             database=database,
             objects=objects,

@@ -125,10 +125,7 @@ def score(
 def _model_folders(named: "list[Path] | None") -> "Sequence[Path]":
     from serving.settings import Settings
 
-    if named:
-        return named
-    settings = Settings()
-    return (*settings.models, settings.home / "models")
+    return named or Settings().model_folders
 
 
 def _read_models(folders: "Sequence[Path]", model: str | None, provider: Provider) -> "Registry":

@@ -48,6 +48,38 @@ FAR_MM = 1e6
 ASSUMED_SPACING_MM = 10.0 / 3.0
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RawScore:
+    """What the network says of a study, before calibration.
+
+    Attributes
+    ----------
+    frame_logits : (n_frames, n_classes) float32
+    novelty : float or None
+        Above 1 the model abstains.
+    unread : tuple of Unread
+        Files without which it was made.
+    """
+
+    frame_logits: NDArray[np.float32]
+    novelty: float | None
+    unread: tuple[Unread, ...]
+
+
+def run_study(study: Study, session: Session) -> RawScore:
+    """Run the model on a study just as :func:`score_study` does, which goes on from here.
+
+    Raises
+    ------
+    ImageError
+        If no frame can be read.
+    models.errors.OutputError
+        If the model fails.
+    """
+    seen = _read_and_run(series_taken(study, session.artifact.card.applies_to), session)
+    return RawScore(np.concatenate(seen.logits), _novelty(seen), _lost_instances(seen))
+
+
 def score_study(study: Study, session: Session, model: ModelIdentity) -> StudyScore:
     """Score what the session's model takes of a study; `model` is its :func:`identity`.
 
@@ -64,14 +96,12 @@ def score_study(study: Study, session: Session, model: ModelIdentity) -> StudySc
     artifact = session.artifact
     card = artifact.card
     seen = _read_and_run(series_taken(study, card.applies_to), session)
-    if not seen.frames:
-        raise seen.errors[0]
     logits = np.concatenate(seen.logits)
     is_finding = np.array([spec.is_finding for spec in card.classes])
     pooled = study_probabilities(
         logits, pooling=card.pooling, temperature=card.calibration.temperature, is_finding=is_finding
     )
-    novelty = float(np.median(np.concatenate(seen.novelty))) if seen.novelty else None
+    novelty = _novelty(seen)
     is_novel = novelty is not None and novelty > 1.0
     lost = _lost_instances(seen)
     lost_paths = {unread.path for unread in lost}
@@ -141,7 +171,13 @@ def _read_and_run(taken: Sequence[Series], session: Session) -> _Seen:
             inputs = []
     if inputs:
         _run(inputs, session, seen)
+    if not seen.frames:
+        raise seen.errors[0]
     return seen
+
+
+def _novelty(seen: _Seen) -> float | None:
+    return float(np.median(np.concatenate(seen.novelty))) if seen.novelty else None
 
 
 def _run(inputs: Sequence[NDArray[np.uint8]], session: Session, seen: _Seen) -> None:
