@@ -106,12 +106,17 @@ def _with_folds(
             raise DatasetError(
                 f"{image.path} is labelled {image.label!r}; the recipe has {', '.join(classes)}"
             )
-    names = tuple(image.path.relative_to(root).with_suffix("").as_posix() for image in images)
+    names = tuple(_name(image.path, root) for image in images)
     groups = [image.group for image in images]
     folds = make_folds([image.label for image in images], groups, n_folds=spec.n, seed=spec.seed)
     check_groups(folds, groups)
     labels = np.array([index[image.label] for image in images], dtype=np.int64)
     return LabelledSet(images, labels, folds, names)
+
+
+def _name(path: Path, root: Path) -> str:
+    """Name an image by its place in the source's folder; a manifest may list others too."""
+    return (path.relative_to(root) if path.is_relative_to(root) else path).with_suffix("").as_posix()
 
 
 def cached_pixels(labelled: LabelledSet, spec: InputSpec, folder: Path) -> Pixels:

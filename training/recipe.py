@@ -27,7 +27,7 @@ class SourceSpec(_Section):
     """The labelled set: its kind (one of `training.sources`), and its folder.
 
     `folder` is absolute, or lies under the folder of data sets that the environment or the command line
-    names. A `manifest` takes `table`, the CSV's name within the folder.
+    names. A `manifest` needs `table`, the CSV's name within the folder.
     """
 
     kind: str
@@ -36,6 +36,12 @@ class SourceSpec(_Section):
     licence: str
     table: str | None = None
     limits: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _table_where_it_belongs(self) -> Self:
+        if (self.kind == "manifest") != (self.table is not None):
+            raise ValueError("a manifest needs a table, and no other kind takes one")
+        return self
 
 
 class FoldSpec(_Section):

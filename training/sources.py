@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from data.dicom.grouping import read_studies
 from data.photo import is_photo, read_photo
-from data.sources import dicom_folder, ham10000, lidc
+from data.sources import ct_ich, dicom_folder, ham10000, kermany, lidc, manifest, pad_ufes_20
 from data.study import Frame, LabelledImage
 from models.card import Colour, InputSpec
 from models.preprocess import frame_input
@@ -22,9 +22,13 @@ from training.recipe import SourceSpec
 
 KINDS: Mapping[str, Callable[[Path], Iterator[LabelledImage]]] = MappingProxyType(
     {
+        "ct_ich": ct_ich.read_images,
         "dicom_folder": dicom_folder.read_images,
         "ham10000": ham10000.read_images,
+        "kermany": kermany.read_images,
         "lidc": lidc.read_images,
+        "manifest": manifest.read_images,
+        "pad_ufes_20": pad_ufes_20.read_images,
     }
 )
 
@@ -41,7 +45,7 @@ def read_source(spec: SourceSpec, root: Path) -> Iterator[LabelledImage]:
     """
     if spec.kind not in KINDS:
         raise DatasetError(f"there is no kind of source {spec.kind!r}; expected one of {', '.join(KINDS)}")
-    return KINDS[spec.kind](root)
+    return KINDS[spec.kind](root if spec.table is None else root / spec.table)
 
 
 def surroundings(images: Sequence[LabelledImage], colour: Colour) -> list[tuple[tuple[int, ...], int]]:

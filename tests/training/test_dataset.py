@@ -94,6 +94,20 @@ def test_a_label_without_a_class_is_told_with_its_image(recipe: Recipe, tiny_dat
         read_labelled_set(fewer, tiny_datasets)
 
 
+def test_a_manifest_is_read_by_its_table(recipe: Recipe, tiny_datasets: Path, tmp_path: Path) -> None:
+    of_ham = read_labelled_set(recipe, tiny_datasets)
+    lines = [f"{image.path},{image.label},{image.group}" for image in of_ham.images]
+    (tmp_path / "mine.csv").write_text("\n".join(["path,label,group", *lines]) + "\n", encoding="utf-8")
+    source = recipe.source.model_copy(
+        update={"kind": "manifest", "folder": str(tmp_path), "table": "mine.csv"}
+    )
+
+    labelled = read_labelled_set(recipe.model_copy(update={"source": source}), None)
+
+    np.testing.assert_array_equal(labelled.labels, of_ham.labels)
+    np.testing.assert_array_equal(labelled.folds, of_ham.folds)
+
+
 def test_a_kind_of_source_that_is_not_there_is_refused(recipe: Recipe, tiny_datasets: Path) -> None:
     other = recipe.model_copy(update={"source": recipe.source.model_copy(update={"kind": "isic1999"})})
 
