@@ -80,6 +80,8 @@ def choose_point(
         sensitivity=_interval(is_called, is_positive, test.groups, recipe.seed),
         specificity=_interval(~is_called, ~is_positive, test.groups, recipe.seed),
         chosen_on=recipe.folds.text_of(recipe.folds.validation),
+        wanted_sensitivity=spec.sensitivity,
+        wanted_specificity=spec.specificity,
     )
 
 

@@ -55,6 +55,7 @@ def test_a_point_keeps_its_specificity_where_it_was_chosen(recipe: Recipe) -> No
     point = choose_point(recipe, PointSpec(name="rule-in", specificity=0.9), 1.0, validation, validation)
 
     assert 0.9 <= point.specificity.value < 0.92
+    assert (point.wanted_sensitivity, point.wanted_specificity) == (None, 0.9)
 
 
 def test_the_balanced_point_has_the_largest_sum_of_both() -> None:
