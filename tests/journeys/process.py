@@ -84,9 +84,12 @@ def started(verb: str, *arguments: str, home: Path | None, log: Path, **more: st
     try:
         yield Program(process, _address(process, log), log)
     finally:
-        if process.poll() is None:
+        process.terminate()  # in good order, so that its temporary folders go
+        try:
+            process.wait(PATIENCE_S)
+        finally:
             process.kill()
-        process.wait()
+            process.wait()
 
 
 def _address(process: subprocess.Popen[str], log: Path) -> str:
