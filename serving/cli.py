@@ -2,6 +2,7 @@
 
 import typer
 
+from serving.catalogue.command import models
 from serving.hosting.command import demo, serve
 from serving.scoring.command import score
 from serving.worklist.command import simulate
@@ -11,6 +12,7 @@ app.command()(score)
 app.command()(serve)
 app.command()(demo)
 app.command()(simulate)
+app.add_typer(models, name="models")
 
 
 @app.callback()

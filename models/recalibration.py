@@ -1,0 +1,416 @@
+"""Fits a model's calibration and operating points anew, on labelled studies of one's own.
+
+What was calibrated on the maker's pictures is not calibrated on those of another camera, clinic or
+population. The network stays as it is: one temperature and a threshold for each operating point are fitted,
+few enough numbers for a few hundred studies. What they give is measured out of fold: the groups (patients)
+are dealt to folds, and the studies of each are judged by numbers fitted on the others alone, so the figures
+do not flatter themselves. The numbers that are kept are then fitted on all studies.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import FoldError
+from data.folds import make_folds
+from models.calibration import (
+    TEMPERATURE_RANGE,
+    expected_calibration_error,
+    fit_temperature,
+    score_of,
+    softmax,
+    threshold_for_sensitivity,
+    threshold_for_specificity,
+)
+from models.card import Interval, Metric, ModelCard, OperatingPoint, Pooling
+from models.errors import RecalibrationError
+from models.measures import accuracy, auc, balanced_accuracy, bootstrap_interval, roc_curve
+from models.pooling import study_probabilities
+
+Floats = NDArray[np.float64]
+PointName = Literal["rule-out", "balanced", "rule-in"]
+
+# With fewer of either kind an operating point's interval is wider than 20 points.
+MIN_STUDIES = 30
+MIN_GROUPS = 10
+N_FOLDS = 5
+N_RESAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredStudies:
+    """What a network says of labelled studies.
+
+    Attributes
+    ----------
+    frame_logits : tuple of (n_frames, n_classes) float32
+        One array a study.
+    labels : (n_studies,) int64
+        Index of the true class.
+    groups : (n_studies,) str
+        The patient or lesion of each.
+    """
+
+    frame_logits: tuple[NDArray[np.float32], ...]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.str_]
+
+    def at(self, rows: NDArray[np.intp]) -> "ScoredStudies":
+        """Give the studies of these rows alone."""
+        return ScoredStudies(
+            tuple(self.frame_logits[row] for row in rows), self.labels[rows], self.groups[rows]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What an operating point is to reach: a sensitivity, a specificity, or the largest sum of both."""
+
+    name: PointName
+    classes: tuple[str, ...]
+    sensitivity: float | None = None
+    specificity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PointFigures:
+    """What a threshold gives."""
+
+    threshold: float
+    sensitivity: Interval
+    specificity: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """How well probabilities and thresholds do on labelled studies.
+
+    `loss` is the mean negative log likelihood of the true class in nats, which temperature scaling makes
+    small; `calibration_error` that of the top class.
+    """
+
+    loss: Interval
+    calibration_error: Interval
+    points: dict[str, PointFigures]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recalibration:
+    """What was fitted and what it gives.
+
+    Attributes
+    ----------
+    temperature : float
+    keeps_temperature : bool
+        The card's own stays: on groups left out, no other was better.
+    aims : tuple of Aim
+    before : Performance
+        With the card's temperature and thresholds.
+    after : Performance
+        Out of fold, but for the thresholds named, which are those fitted on all.
+    metrics : tuple of Metric
+        What no temperature changes: how well the studies are told apart.
+    folds : (n_studies,) intp
+        The fold in which each study was left out.
+    """
+
+    temperature: float
+    keeps_temperature: bool
+    aims: tuple[Aim, ...]
+    before: Performance
+    after: Performance
+    metrics: tuple[Metric, ...]
+    folds: NDArray[np.intp]
+
+
+def aims_of(
+    card: ModelCard, *, sensitivity: float | None = None, specificity: float | None = None
+) -> tuple[Aim, ...]:
+    """Say what each operating point of a card is to reach on other studies.
+
+    Parameters
+    ----------
+    card : ModelCard
+        What it states counts: the figure wanted; where it tells none, "rule-out" keeps the sensitivity and
+        "rule-in" the specificity that were measured, and "balanced" makes their sum largest.
+    sensitivity, specificity : float or None
+        Instead, for "rule-out" and "rule-in"; a point that the card lacks is added, on the classes of the
+        one in use.
+    """
+    aims = []
+    for point in card.operating_points:
+        wanted = point.wanted_sensitivity, point.wanted_specificity
+        if wanted == (None, None) and point.name == "rule-out":
+            wanted = point.sensitivity.value, None
+        if wanted == (None, None) and point.name == "rule-in":
+            wanted = None, point.specificity.value
+        aims.append(Aim(point.name, point.classes, *wanted))
+    in_use = next(aim for aim in aims if aim.name == card.default_operating_point)
+    by_name = {aim.name: aim for aim in aims}
+    if sensitivity is not None:
+        classes = by_name.get("rule-out", in_use).classes
+        by_name["rule-out"] = Aim("rule-out", classes, sensitivity, None)
+    if specificity is not None:
+        classes = by_name.get("rule-in", in_use).classes
+        by_name["rule-in"] = Aim("rule-in", classes, None, specificity)
+    return tuple(by_name[name] for name in get_args(PointName) if name in by_name)
+
+
+def recalibrate(card: ModelCard, scored: ScoredStudies, aims: Sequence[Aim], *, seed: int) -> Recalibration:
+    """Fit temperature and thresholds, and measure out of fold what they give.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Of the network that gave the logits.
+    scored : ScoredStudies
+        None of which the network was fitted on.
+    aims : sequence of Aim
+        See :func:`aims_of`.
+    seed : int
+        Of the folds and of the intervals' draws.
+
+    Raises
+    ------
+    RecalibrationError
+        If there are fewer than `MIN_STUDIES` studies in `MIN_GROUPS` groups of either kind for a point, or
+        if the studies say nothing of how sure the model may be.
+
+    Notes
+    -----
+    The card's temperature stays where another does not lower the loss out of fold. Intervals are 95 %, of
+    a bootstrap that draws groups whole; thresholds differ from fold to fold a little, so sensitivity and
+    specificity are those of the procedure, as is usual in cross-fitting.
+    """
+    for aim in aims:
+        _check_enough(card, scored, aim)
+    folds = _folds(card, scored)
+    before = _served(card, scored)
+    after = _out_of_fold(card, scored, aims, folds, temperature=None)
+    keeps = _loss(after, scored) >= _loss(before, scored)
+    if keeps:
+        temperature = card.calibration.temperature
+        after = _out_of_fold(card, scored, aims, folds, temperature=temperature)
+    else:
+        temperature = fit_study_temperature(card, scored)
+        _check_temperature(temperature)
+    final = pooled_probabilities(card, scored, temperature)
+    chosen = {str(aim.name): _threshold(aim, *_scores(card, aim.classes, final, scored)) for aim in aims}
+    kept = {str(point.name): point.threshold for point in card.operating_points}
+    return Recalibration(
+        temperature=temperature,
+        keeps_temperature=keeps,
+        aims=tuple(aims),
+        before=_performance(before, kept, scored, seed=seed),
+        after=_performance(after, chosen, scored, seed=seed),
+        metrics=_metrics(card, final, scored, seed=seed),
+        folds=folds,
+    )
+
+
+def pooled_probabilities(card: ModelCard, scored: ScoredStudies, temperature: float) -> Floats:
+    """Give each study's probabilities, (n_studies, n_classes), as they would be served."""
+    if card.pooling is Pooling.MEAN_LOGITS:
+        return softmax(_mean_logits(scored), temperature)
+    is_finding = np.array([spec.is_finding for spec in card.classes])
+    return np.stack(
+        [
+            study_probabilities(logits, pooling=card.pooling, temperature=temperature, is_finding=is_finding)
+            for logits in scored.frame_logits
+        ]
+    )
+
+
+def fit_study_temperature(card: ModelCard, scored: ScoredStudies) -> float:
+    """Find the temperature under which the studies' true classes are most likely.
+
+    Notes
+    -----
+    Where the mean of the logits, or a single frame, makes the score, the loss is convex and
+    :func:`models.calibration.fit_temperature` solves it. Otherwise the temperature changes how frames are
+    pooled: the loss is looked at in 41 places even in ``log T`` and then narrowed down by golden section.
+    """
+    if card.pooling is Pooling.MEAN_LOGITS or all(len(logits) == 1 for logits in scored.frame_logits):
+        return fit_temperature(_mean_logits(scored), scored.labels)
+
+    def loss(log_temperature: float) -> float:
+        probabilities = pooled_probabilities(card, scored, math.exp(log_temperature))
+        return float(_losses(probabilities, scored.labels).mean())
+
+    places = np.linspace(math.log(TEMPERATURE_RANGE[0]), math.log(TEMPERATURE_RANGE[1]), 41)
+    best = int(np.argmin([loss(float(place)) for place in places]))
+    low, high = float(places[max(best - 1, 0)]), float(places[min(best + 1, len(places) - 1)])
+    golden = (math.sqrt(5.0) - 1.0) / 2.0
+    while high - low > 1e-4:
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        if loss(left) <= loss(right):
+            high = right
+        else:
+            low = left
+    return math.exp((low + high) / 2.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """Probabilities (n_studies, n_classes) and, by operating point, who is called and who is positive."""
+
+    probabilities: Floats
+    is_called: dict[str, NDArray[np.bool_]]
+    positive: dict[str, NDArray[np.bool_]]
+
+
+def _served(card: ModelCard, scored: ScoredStudies) -> _Judged:
+    """Judge the studies as the card does."""
+    probabilities = pooled_probabilities(card, scored, card.calibration.temperature)
+    is_called: dict[str, NDArray[np.bool_]] = {}
+    positive: dict[str, NDArray[np.bool_]] = {}
+    for point in card.operating_points:
+        scores, positive[point.name] = _scores(card, point.classes, probabilities, scored)
+        is_called[point.name] = scores >= point.threshold
+    return _Judged(probabilities, is_called, positive)
+
+
+def _out_of_fold(
+    card: ModelCard,
+    scored: ScoredStudies,
+    aims: Sequence[Aim],
+    folds: NDArray[np.intp],
+    *,
+    temperature: float | None,
+) -> _Judged:
+    """Judge each study by numbers fitted without its fold; a temperature that is given is not fitted."""
+    n_studies = len(scored.labels)
+    probabilities = np.empty((n_studies, len(card.classes)))
+    is_called = {str(aim.name): np.zeros(n_studies, np.bool_) for aim in aims}
+    positive = {str(aim.name): _scores(card, aim.classes, probabilities, scored)[1] for aim in aims}
+    for fold in range(N_FOLDS):
+        rows = np.flatnonzero(folds == fold)
+        left_out, others = scored.at(rows), scored.at(np.flatnonzero(folds != fold))
+        fitted = temperature or fit_study_temperature(card, others)
+        known = pooled_probabilities(card, others, fitted)
+        probabilities[rows] = pooled_probabilities(card, left_out, fitted)
+        for aim in aims:
+            threshold = _threshold(aim, *_scores(card, aim.classes, known, others))
+            scores, _ = _scores(card, aim.classes, probabilities[rows], left_out)
+            is_called[aim.name][rows] = scores >= threshold
+    return _Judged(probabilities, is_called, positive)
+
+
+def _scores(
+    card: ModelCard, classes: Sequence[str], probabilities: Floats, scored: ScoredStudies
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Give the studies' scores for some classes together, and which studies are of these classes."""
+    places = [card.class_keys.index(key) for key in classes]
+    return score_of(probabilities, places), np.isin(scored.labels, places)
+
+
+def _mean_logits(scored: ScoredStudies) -> Floats:
+    return np.stack([logits.astype(np.float64).mean(axis=0) for logits in scored.frame_logits])
+
+
+def _loss(judged: _Judged, scored: ScoredStudies) -> float:
+    return float(_losses(judged.probabilities, scored.labels).mean())
+
+
+def _losses(probabilities: Floats, labels: NDArray[np.int64]) -> Floats:
+    truth = probabilities[np.arange(len(labels)), labels]
+    return np.asarray(-np.log(np.maximum(truth, np.finfo(np.float64).tiny)))
+
+
+def _threshold(aim: Aim, scores: Floats, positive: NDArray[np.bool_]) -> float:
+    if aim.sensitivity is not None:
+        return threshold_for_sensitivity(scores, positive, aim.sensitivity)
+    if aim.specificity is not None:
+        return threshold_for_specificity(scores, positive, aim.specificity)
+    false_rate, true_rate = roc_curve(positive, scores)
+    best = int(np.argmax(true_rate - false_rate))
+    return threshold_for_sensitivity(scores, positive, float(true_rate[best]) or 1.0)
+
+
+def _performance(
+    judged: _Judged, thresholds: dict[str, float], scored: ScoredStudies, *, seed: int
+) -> Performance:
+    labels, groups, probabilities = scored.labels, scored.groups, judged.probabilities
+    points = {}
+    for name, threshold in thresholds.items():
+        is_called, positive = judged.is_called[name], judged.positive[name]
+        points[name] = PointFigures(
+            threshold=threshold,
+            sensitivity=_interval(_mean_of(is_called[positive]), groups[positive], seed),
+            specificity=_interval(_mean_of(~is_called[~positive]), groups[~positive], seed),
+        )
+    return Performance(
+        loss=_interval(_mean_of(_losses(probabilities, labels)), groups, seed),
+        calibration_error=_interval(
+            lambda rows: expected_calibration_error(probabilities[rows], labels[rows]), groups, seed
+        ),
+        points=points,
+    )
+
+
+def _metrics(
+    card: ModelCard, probabilities: Floats, scored: ScoredStudies, *, seed: int
+) -> tuple[Metric, ...]:
+    labels, predicted = scored.labels, probabilities.argmax(axis=1).astype(np.int64)
+    scores, positive = _scores(card, point_in_use(card).classes, probabilities, scored)
+    figures: dict[str, Callable[[NDArray[np.intp]], float]] = {
+        "accuracy": lambda rows: accuracy(labels[rows], predicted[rows]),
+        "balanced_accuracy": lambda rows: balanced_accuracy(labels[rows], predicted[rows], len(card.classes)),
+        "auc_positive": lambda rows: auc(positive[rows], scores[rows]),
+    }
+    return tuple(
+        Metric(name=name, split="local studies", figure=_interval(figure, scored.groups, seed))
+        for name, figure in figures.items()
+    )
+
+
+def point_in_use(card: ModelCard) -> OperatingPoint:
+    """Give the operating point at which a study is flagged."""
+    return next(point for point in card.operating_points if point.name == card.default_operating_point)
+
+
+def _mean_of(values: NDArray[np.bool_] | Floats) -> Callable[[NDArray[np.intp]], float]:
+    return lambda rows: float(values[rows].mean())
+
+
+def _interval(figure: Callable[[NDArray[np.intp]], float], groups: NDArray[np.str_], seed: int) -> Interval:
+    return bootstrap_interval(figure, groups, n_resamples=N_RESAMPLES, seed=seed)
+
+
+def _folds(card: ModelCard, scored: ScoredStudies) -> NDArray[np.intp]:
+    positive = np.isin(scored.labels, [card.class_keys.index(key) for key in point_in_use(card).classes])
+    kinds = ["positive" if is_one else "negative" for is_one in positive]
+    try:
+        # a fixed deal: the same table gives the same version
+        return make_folds(kinds, scored.groups.tolist(), n_folds=N_FOLDS, seed=0)
+    except FoldError as error:
+        raise RecalibrationError(f"the studies cannot be dealt to {N_FOLDS} folds: {error}") from error
+
+
+def _check_enough(card: ModelCard, scored: ScoredStudies, aim: Aim) -> None:
+    positive = np.isin(scored.labels, [card.class_keys.index(key) for key in aim.classes])
+    for kind, chosen in (("of", positive), ("without", ~positive)):
+        n_studies, n_groups = int(chosen.sum()), len(np.unique(scored.groups[chosen]))
+        if n_studies < MIN_STUDIES or n_groups < MIN_GROUPS:
+            raise RecalibrationError(
+                f"there are {n_studies} studies in {n_groups} groups {kind} {' or '.join(aim.classes)}, "
+                f"expected at least {MIN_STUDIES} in {MIN_GROUPS}; label more"
+            )
+
+
+def _check_temperature(temperature: float) -> None:
+    coldest, hottest = TEMPERATURE_RANGE
+    if temperature < coldest * 1.01:
+        raise RecalibrationError(
+            "the model makes no error on these studies, so they cannot say how sure it may be; "
+            "add more of them, and difficult ones"
+        )
+    if temperature > hottest * 0.99:
+        raise RecalibrationError(
+            "what the model says has nothing to do with these labels; check that the labels are right and "
+            "that the model is for such images"
+        )

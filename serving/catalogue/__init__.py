@@ -1,0 +1,1 @@
+"""The models there are: listed, shown, checked, and calibrated anew on a hospital's own images."""
