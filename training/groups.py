@@ -6,8 +6,8 @@ counted, not images, for the images of one lesion are no separate witnesses:
 * Sensitivity takes 30 positive lesions, specificity 30 negative ones, the area for one class 30 of it and 30
   others. A proportion of 30 is known to within 18 points; with fewer, chance decides which group is worst.
 * A mean over classes runs over the same classes in every group, or the group with the easier diseases would
-  win: those with 30 lesions in the whole set. It takes 30 / (number of these classes) lesions of each, and so
-  rests on as much as one proportion of 30.
+  win: those with 30 lesions in the whole set, at least two. It takes 30 / (number of these classes) lesions
+  of each, and so rests on as much as one proportion of 30.
 * The expected calibration error takes 150, ten for each of its bins, and even so it grows by chance alone as
   a group shrinks. So groups are not compared by it but by their overconfidence, which does not.
 """
@@ -38,9 +38,9 @@ Figures of the test folds with 95 % intervals, lesions resampled whole. "{TOO_FE
 {MIN_LESIONS} lesions of the kind that the figure rests on ({MIN_LESIONS_FOR_ECE} for the expected calibration
 error). Overconfidence is mean confidence less accuracy. A gap lies between the groups that turned out highest
 and lowest; among many groups chance alone opens one."""
-_ON_SKIN_TONE = """The skin tone is an estimate: the individual typology angle of the skin around the lesion as
-the camera showed it (cut-offs 55, 41, 28, 10 and -30 degrees). It depends on light and white balance and says
-nothing of a person; where the white balance is colder than any skin, there is none."""
+_ON_SKIN_TONE = """The skin tone is an estimate: the individual typology angle of the skin around the lesion,
+as the camera showed it (cut-offs 55, 41, 28, 10 and -30 degrees). It depends on light and white balance and
+says nothing of a person; where the white balance is colder than any skin, there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,7 +194,7 @@ def _figures(judged: JudgedSet) -> tuple[_Figure, ...]:
         return lambda rows: _n_lesions(judged, rows[mask[rows]]) >= n_least
 
     def has_all(masks: Sequence[Mask], n_least: int) -> Callable[[Rows], bool]:
-        return lambda rows: bool(masks) and all(has(mask, n_least)(rows) for mask in masks)
+        return lambda rows: len(masks) > 1 and all(has(mask, n_least)(rows) for mask in masks)
 
     every_row = np.arange(len(labels))
     classes = [place for place in range(n_classes) if has(labels == place, MIN_LESIONS)(every_row)]
@@ -299,7 +299,7 @@ def _gap(
     known = {group.name: interval.value for group in groups if (interval := group.figures[figure.name])}
     if len(known) < 2:
         return None
-    highest, lowest = max(known, key=known.__getitem__), min(known, key=known.__getitem__)
+    lowest, *_, highest = sorted(known, key=known.__getitem__)
     looked_at = np.flatnonzero(figure.counts & ((values == highest) | (values == lowest)))
     is_high = values[looked_at] == highest
 
