@@ -23,7 +23,10 @@ Port = Annotated[
 Home = Annotated[
     Path | None, typer.Option(help="Folder of the database and the images.", envvar="FIRSTREAD_HOME")
 ]
-Models = Annotated[list[Path] | None, typer.Option(help="Folder of models; may be given several times.")]
+Models = Annotated[
+    list[Path] | None,
+    typer.Option(exists=True, file_okay=False, help="Folder of models; may be given several times."),
+]
 Workers = Annotated[
     int | None, typer.Option(min=1, max=64, help="Scoring processes.", envvar="FIRSTREAD_WORKERS")
 ]
