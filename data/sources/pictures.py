@@ -20,7 +20,14 @@ def find_pictures(folder: Path, suffix: str) -> dict[str, Path]:
     if not folder.is_dir():
         raise ManifestError(folder, "is not a folder")
     path_of_name: dict[str, Path] = {}
-    for place, folders, files in os.walk(folder):
+    walked: set[Path] = set()
+    # Links are followed, as sets often lie on another disk, but none in a circle.
+    for place, folders, files in os.walk(folder, followlinks=True):
+        here = Path(place).resolve()
+        if here in walked:
+            folders.clear()
+            continue
+        walked.add(here)
         folders.sort()
         for file in files:
             name, extension = os.path.splitext(file)  # noqa: PTH122  a Path for each of 112,120 files is slow

@@ -17,6 +17,7 @@ slices around; no age or sex. Patients have several studies, so a split by study
 import csv
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,7 +181,7 @@ def _read_marks(table: Path) -> dict[str, _Marks]:
         if told is None or told["kind"] not in _KINDS:
             raise row.error(f"ID is {row['ID']!r}, expected ID_xxx and one of {', '.join(_KINDS)}")
         bit = 1 << _KINDS.index(told["kind"])
-        marks = marks_of_image.setdefault(told["image"], _Marks(row.line))
+        marks = marks_of_image.setdefault(sys.intern(told["image"]), _Marks(row.line))
         is_present = row.flag("Label")
         # The same row twice is known of this set; the same row with another label is a contradiction.
         if marks.told & bit and bool(marks.present & bit) != is_present:
@@ -216,13 +217,8 @@ def _read_headers(root: Path, table: Path, marks_of_image: dict[str, _Marks]) ->
         if not patient or not study or plane is None:
             lacking = "place" if patient and study else "patient and study"
             raise ManifestError(table, f"the header of {path} does not tell its {lacking}", row=marks.line)
-        yield _Slice(
-            patient=patient,
-            study=study,
-            series=header.text("SeriesInstanceUID"),
-            distance_mm=plane.distance_mm(plane.normal),
-            image=image,
-        )
+        series = header.text("SeriesInstanceUID")
+        yield _slice(patient, study, series, plane.distance_mm(plane.normal), image)
 
 
 def _read_prepared(prepared: Path, table: Path, marks_of_image: dict[str, _Marks]) -> Iterator[_Slice]:
@@ -244,4 +240,9 @@ def _prepared_slice(row: Row, image: str) -> _Slice:
     distance_mm = row.number("distance_mm", low=-1e6, high=1e6)
     if distance_mm is None:
         raise row.error("distance_mm is blank")
-    return _Slice(row.required("patient"), row.required("study"), row["series"].strip(), distance_mm, image)
+    return _slice(row.required("patient"), row.required("study"), row["series"].strip(), distance_mm, image)
+
+
+def _slice(patient: str, study: str, series: str, distance_mm: float, image: str) -> _Slice:
+    # One text for all slices of a study instead of one for each.
+    return _Slice(sys.intern(patient), sys.intern(study), sys.intern(series), distance_mm, sys.intern(image))

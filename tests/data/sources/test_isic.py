@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -239,6 +239,21 @@ def test_a_picture_that_is_there_twice_is_refused(tmp_path: Path) -> None:
         list(read_images(root))
 
 
+def test_a_folder_of_pictures_may_be_a_link_even_in_a_circle(tmp_path: Path) -> None:
+    facts = "ISIC_1,HAM_7,histopathology\n"
+    root = lay_out_2018(tmp_path / "root", one_hot("ISIC_1", "nv", LABELS[2018]), facts=facts)
+    folder = root / "ISIC2018_Task3_Training_Input"
+    folder.rename(tmp_path / "elsewhere")
+    (root / "pictures").symlink_to(tmp_path / "elsewhere")
+    for name in ("round", "and round"):
+        (tmp_path / "elsewhere" / name).symlink_to(root)
+
+    (image,) = read_images(root)
+
+    assert image.path == root / "pictures" / "ISIC_1.jpg"
+
+
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=30))
 def test_joined_groups_are_the_connected_components(pairs: list[tuple[int, int]]) -> None:
     groups = join_groups([((0, f"{one:02}"), (0, f"{other:02}")) for one, other in pairs])
