@@ -9,9 +9,9 @@ The table has a row for each slice and kind of haemorrhage, and says nothing of 
 stand in the files' headers. To read 752,803 headers takes about 20 minutes at 1.6 ms each;
 :func:`write_slices` does it once and leaves a table of its own.
 
-What is known to be wrong with it: rows that come twice (four slices in each stage); one file whose pixels
-are cut off, which is passed over; studies marked by one reader each, slice by slice, without regard to the
-slices around; no age or sex. Patients have several studies, so a split by study leaks.
+What is known to be wrong with it: the rows of a few slices come twice, and the pixels of one file are cut
+off, so that it is passed over. Headers tell no age or sex. A patient may have several studies: a split by
+study leaks.
 """
 
 import csv
@@ -73,7 +73,7 @@ def read_images(root: Path, *, slices: Path | None = None) -> Iterator[LabelledI
 
     A patient is a group, a study a study; `position` counts its slices by their place along the normal.
     Where no prepared table of slices is given or lies in `root`, each file's header is read first, which
-    takes long. No pixel is read, and a slice costs a few hundred bytes until the last one is given.
+    takes long. No pixel is read, and a slice costs about 500 bytes until the last one is given.
 
     Parameters
     ----------
