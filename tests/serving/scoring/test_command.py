@@ -4,7 +4,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -282,11 +281,9 @@ def test_a_signal_ends_the_program_its_workers_and_its_scratch(
         assert program.stdout is not None
         assert program.stderr is not None
         program.stdout.readline()
-        began = time.monotonic()
         program.send_signal(number)
         told = program.stderr.read()  # ends when no worker holds it open any more
         program.wait(30)
-        assert time.monotonic() - began < 20
         assert program.returncode != 0
         assert "Traceback" not in told
     assert not list(scratch.iterdir())
