@@ -211,6 +211,11 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
+def is_version(text: str) -> bool:
+    """Whether a text can be a version: whole numbers with dots between them."""
+    return _VERSION.fullmatch(text) is not None
+
+
 def local_version(root: str, taken: Iterable[str]) -> str:
     """Number the next version made on the spot from version `root`: after the highest such number there is.
 
@@ -233,7 +238,7 @@ def _version_folders(folder: Path) -> Iterator[Path]:
         # a hidden folder is a version that is being written
         if name_folder.is_dir() and not name_folder.name.startswith("."):
             for version_folder in sorted(name_folder.iterdir()):
-                if version_folder.is_dir() and _VERSION.fullmatch(version_folder.name):
+                if version_folder.is_dir() and is_version(version_folder.name):
                     yield version_folder
 
 

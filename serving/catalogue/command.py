@@ -45,7 +45,6 @@ Folders = Annotated[
 ]
 Name = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="Without a version the one in charge.")]
 Output = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
-Part = Annotated[float | None, typer.Option(min=0.01, max=0.999)]
 
 
 @models.command("list")
@@ -138,7 +137,7 @@ def recalibrate_model(
     labels: Annotated[
         Path,
         typer.Option(
-            metavar="CSV", exists=True, dir_okay=False, help="Columns path, label, group; wanted: study."
+            metavar="CSV", exists=True, dir_okay=False, help="Columns path, label, group; study joins images."
         ),
     ],
     version: Annotated[
@@ -149,8 +148,12 @@ def recalibrate_model(
     ] = None,
     group: Annotated[str, typer.Option(metavar="COLUMN", help="Names patient or lesion.")] = "group",
     encoding: Annotated[str, typer.Option(help="Of the table.")] = "utf-8",
-    sensitivity: Part = None,
-    specificity: Part = None,
+    sensitivity: Annotated[
+        float | None, typer.Option(min=0.01, max=0.999, help='Of "rule-out"; else as the card states.')
+    ] = None,
+    specificity: Annotated[
+        float | None, typer.Option(min=0.01, max=0.999, help='Of "rule-in"; else as the card states.')
+    ] = None,
     use: Annotated[Point | None, typer.Option(help="The operating point that flags; else as before.")] = None,
     novelty_acceptance: Annotated[
         float | None,
@@ -166,8 +169,7 @@ def recalibrate_model(
 ) -> None:
     """Fit temperature and operating points on labelled local images, as a new version.
 
-    --sensitivity is what "rule-out" is to reach, --specificity what "rule-in" is to reach; else each point
-    keeps the aim that its card states. Needs 30 studies in 10 groups with a finding and as many without.
+    Needs 30 studies of 10 groups with a finding that is flagged, and as many without. The old version stays.
     """
     from data.errors import DataError
     from models.errors import ModelError
@@ -175,8 +177,7 @@ def recalibrate_model(
     from serving.catalogue.local_version import Wish, fit_local
     from serving.scoring.pool import usable_cores
 
-    registry = Registry(_folders(folders))
-    artifact = _choose(registry, name)
+    artifact = _choose(Registry(_folders(folders)), name)
     wish = Wish(
         table=labels,
         group_column=group,
@@ -188,7 +189,7 @@ def recalibrate_model(
         skips_unusable=skip_unusable,
     )
     destination = to or _home_models()
-    chosen = _new_version(artifact, version, registry, destination)
+    chosen = _new_version(artifact, version, [*_folders(folders), *_folders(None), destination])
     folder = destination / artifact.card.name / chosen
     try:
         with tempfile.TemporaryDirectory(prefix="firstread-") as scratch:
@@ -199,7 +200,7 @@ def recalibrate_model(
     except (DataError, ModelError) as error:
         typer.echo(f"firstread: {error}", err=True)
         raise typer.Exit(1) from error
-    _say_who_is_in_charge(artifact, chosen, destination, _folders(folders))
+    _say_who_is_in_charge(artifact, chosen, destination)
 
 
 def _write(fitted: "Fitted", version: str, folder: Path) -> None:
@@ -229,14 +230,12 @@ def _write(fitted: "Fitted", version: str, folder: Path) -> None:
     typer.echo(f"written: {folder}")
 
 
-def _say_who_is_in_charge(
-    artifact: "Artifact", version: str, destination: Path, folders: "Sequence[Path]"
-) -> None:
+def _say_who_is_in_charge(artifact: "Artifact", version: str, destination: Path) -> None:
     from models.registry import PINS, Registry
 
-    name = artifact.card.name
-    if destination not in folders:
-        typer.echo(f"{destination} is none of the folders that are looked in: name it by FIRSTREAD_MODELS")
+    name, folders = artifact.card.name, _folders(None)
+    if destination.resolve() not in {folder.resolve() for folder in folders}:
+        typer.echo(f"{destination} is none of the folders that are looked in: add it to FIRSTREAD_MODELS")
         return
     in_charge = Registry(folders).get(name).label
     if in_charge == f"{name}/{version}":
@@ -251,20 +250,17 @@ def _say_who_is_in_charge(
         )
 
 
-def _new_version(artifact: "Artifact", asked: str | None, registry: "Registry", destination: Path) -> str:
-    import re
-
-    from models.registry import local_version
+def _new_version(artifact: "Artifact", asked: str | None, folders: "Sequence[Path]") -> str:
+    from models.registry import is_version, local_version
 
     card = artifact.card
-    here = destination / card.name
-    taken = {one.card.version for one in registry.artifacts() if one.card.name == card.name}
-    if here.is_dir():
-        taken |= {path.name for path in here.iterdir() if re.fullmatch(r"[0-9]+(\.[0-9]+)*", path.name)}
+    # also what was refused or is broken keeps its number
+    places = [folder / card.name for folder in folders if (folder / card.name).is_dir()]
+    taken = {path.name for place in places for path in place.iterdir() if is_version(path.name)}
     if asked is None:
         maker = card.recalibrated_from
         return local_version(card.version if maker is None else maker.version, taken)
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)*", asked):
+    if not is_version(asked):
         raise typer.BadParameter(f"--as {asked}: a version is numbers with dots between them, such as 1.1")
     if asked in taken:
         typer.echo(f"firstread: {card.name}/{asked} exists and is never overwritten; name another", err=True)
