@@ -137,6 +137,43 @@ def trace_curves(session: Session, pictures: Pixels, *, seed: int, n_steps: int 
     )
 
 
+def choose_pictures(
+    labels: NDArray[np.int64], groups: NDArray[np.str_], n_pictures: int, *, seed: int
+) -> NDArray[np.intp]:
+    """Draw rows to trace, the classes in turn and no lesion twice.
+
+    Parameters
+    ----------
+    labels : (n_rows,) int64
+        Index of each row's class.
+    groups : (n_rows,) str
+        Its lesion or patient.
+    n_pictures : int
+        How many; fewer where there are not so many lesions.
+    seed : int
+        Of the draw.
+
+    Returns
+    -------
+    (at most n_pictures,) intp
+        Rows in rising order.
+
+    Examples
+    --------
+    >>> labels, groups = np.array([0, 0, 0, 1]), np.array(["a", "a", "b", "c"])
+    >>> labels[choose_pictures(labels, groups, 2, seed=0)]
+    array([0, 1])
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    _, first = np.unique(groups[shuffled], return_index=True)
+    rows = shuffled[np.sort(first)]
+    turn = np.empty(len(rows), np.intp)
+    for label in np.unique(labels[rows]):
+        of_class = labels[rows] == label
+        turn[of_class] = np.arange(of_class.sum())
+    return np.sort(rows[np.argsort(turn, kind="stable")[:n_pictures]])
+
+
 def removal_order(evidence: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.intp]:
     """Give each pixel's place in the order of the evidence, 0 for the most telling.
 

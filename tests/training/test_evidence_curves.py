@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 from models.errors import InputError
 from models.runtime import Outputs, Session
 from tests.tiny_model import write_tiny_artifact
-from training.evidence_curves import EvidenceCurves, removal_order, section, summarise, trace_curves
+from training.evidence_curves import (
+    EvidenceCurves,
+    choose_pictures,
+    removal_order,
+    section,
+    summarise,
+    trace_curves,
+)
 
 SIDE = 32  # the tiny model's: 4 x 4 cells of 8 pixels
 
@@ -126,6 +133,18 @@ def test_areas_and_gains_are_those_of_curves_drawn_by_hand() -> None:
     assert figures.deletion_gain["centred"].value == 0.0
     assert "| shifted | 0.750 | +0.500 (+0.500 to +0.500) | 0.250 |" in section(figures)
     assert "4 pictures" in section(figures)
+
+
+def test_pictures_are_chosen_of_every_class_in_turn_and_of_no_lesion_twice() -> None:
+    labels = np.array([0] * 100 + [1] * 40 + [2] * 4)
+    groups = (np.arange(144) // 2).astype(str)
+
+    rows = choose_pictures(labels, groups, 20, seed=0)
+
+    assert np.bincount(labels[rows]).tolist() == [9, 9, 2]
+    assert len(set(groups[rows])) == 20
+    np.testing.assert_array_equal(rows, choose_pictures(labels, groups, 20, seed=0))
+    assert len(choose_pictures(labels, groups, 1000, seed=0)) == 72
 
 
 def test_what_is_no_input_of_the_model_is_refused(session: Session) -> None:
