@@ -169,7 +169,8 @@ def recalibrate_model(
 ) -> None:
     """Fit temperature and operating points on labelled local images, as a new version.
 
-    Needs 30 studies of 10 groups with a finding that is flagged, and as many without. The old version stays.
+    Needs 30 studies of 10 groups with a finding that is flagged, and as many without. Label studies as they
+    come in: probabilities will fit the share of findings in the table. The old version stays.
     """
     from data.errors import DataError
     from models.errors import ModelError

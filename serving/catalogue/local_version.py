@@ -196,8 +196,8 @@ def _check_usable(wish: Wish, unusable: Sequence[Unusable], n_listed: int) -> No
     if not unusable or (wish.skips_unusable and len(unusable) < n_listed):
         return
     lines = [f"{wish.table}, line {one.line}: {one.problem}" for one in unusable]
-    problem = f"{len(unusable)} of {n_listed} images cannot be scored; mend them, or add --skip-unusable"
-    raise RecalibrationError("\n".join([*lines, problem]))
+    problem = f"{len(unusable)} of {n_listed} images cannot be scored; mend them, or add --skip-unusable:"
+    raise RecalibrationError("\n".join([problem, *lines]))
 
 
 def _sha256(path: Path) -> str:
