@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import expected_calibration_error, score_of
+from models.calibration import expected_calibration_error, score_of, wilson_interval
 from models.card import Interval, Metric
 from models.measures import auc, auc_of_classes, bootstrap_interval, recall_of_classes
 from training.attributes import SKIN_TONE, Attribute
@@ -31,13 +31,16 @@ Mask = NDArray[np.bool_]
 MIN_LESIONS = 30
 MIN_LESIONS_FOR_ECE = 150
 TOO_FEW = "too few"
+# Draws of the range of equal groups: its 95 % point is then known to 1 %.
+N_RANGES = 10_000
+Z_95 = 1.959964
 
 _INTRODUCTION = f"""## Groups
 
 Figures of the test folds with 95 % intervals, lesions resampled whole. "{TOO_FEW.capitalize()}": below
 {MIN_LESIONS} lesions of the kind that the figure rests on ({MIN_LESIONS_FOR_ECE} for the expected calibration
 error). Overconfidence is mean confidence less accuracy. A gap lies between the groups that turned out highest
-and lowest; among many groups chance alone opens one."""
+and lowest; were all groups equal, it would stay below the last column 19 times of 20."""
 _ON_SKIN_TONE = """The skin tone is an estimate: the individual typology angle of the skin around the lesion,
 as the camera showed it (cut-offs 55, 41, 28, 10 and -30 degrees). It depends on light and white balance and
 says nothing of a person; where the white balance is colder than any skin, there is none."""
@@ -99,12 +102,25 @@ class GroupFigures:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """How far the groups with the highest and the lowest value of a figure are apart."""
+    """How far the groups with the highest and the lowest value of a figure are apart.
+
+    Attributes
+    ----------
+    figure : str
+        What is compared.
+    highest, lowest : str
+        The two groups.
+    difference : Interval
+        Between these two.
+    by_chance : float
+        Were all groups equal, the highest and the lowest would lie closer together than this 19 times of 20.
+    """
 
     figure: str
     highest: str
     lowest: str
     difference: Interval
+    by_chance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +156,13 @@ def measure_groups(
 
     Notes
     -----
-    A gap is the difference of the two groups that turned out highest and lowest; its interval is that of
-    these two. Of many equal groups some two always lie apart, so a gap between many groups is an upper
-    estimate.
+    A gap is the difference of the two groups that turned out highest and lowest, and its interval is that of
+    these two. Of many equal groups some two always lie apart; how far is simulated: each group's value is
+    drawn from a normal distribution as wide as its interval says, all around one mean, and the range of the
+    draws has its 95 % point at `by_chance`.
+
+    Where all of a group's positives (or negatives) are called right, or all wrong, every draw of lesions
+    says the same, and the interval is Wilson's instead, for as many trials as there are lesions.
     """
     figures = _figures(judged)
     return tuple(
@@ -178,6 +198,7 @@ class _Figure:
     counts: Mask
     is_enough: Callable[[Rows], bool]
     is_compared: bool = True
+    is_proportion: bool = False
 
 
 def _figures(judged: JudgedSet) -> tuple[_Figure, ...]:
@@ -210,10 +231,18 @@ def _figures(judged: JudgedSet) -> tuple[_Figure, ...]:
 
     figures = [
         _Figure(
-            "sensitivity", lambda rows: _mean(is_called[rows]), is_positive, has(is_positive, MIN_LESIONS)
+            "sensitivity",
+            lambda rows: _mean(is_called[rows]),
+            is_positive,
+            has(is_positive, MIN_LESIONS),
+            is_proportion=True,
         ),
         _Figure(
-            "specificity", lambda rows: _mean(~is_called[rows]), ~is_positive, has(~is_positive, MIN_LESIONS)
+            "specificity",
+            lambda rows: _mean(~is_called[rows]),
+            ~is_positive,
+            has(~is_positive, MIN_LESIONS),
+            is_proportion=True,
         ),
         _Figure("balanced_accuracy", mean_recall, everything, has_classes),
         _Figure("macro_auc", mean_area, everything, has_classes),
@@ -279,12 +308,17 @@ def _measure_attribute(
 
 def _interval(judged: JudgedSet, figure: _Figure, rows: Rows, *, seed: int, n_resamples: int) -> Interval:
     looked_at = rows[figure.counts[rows]]
-    return bootstrap_interval(
+    interval = bootstrap_interval(
         lambda chosen: figure.of(looked_at[chosen]),
         judged.lesions[looked_at],
         n_resamples=n_resamples,
         seed=seed,
     )
+    if not figure.is_proportion or 0.0 < interval.value < 1.0:
+        return interval
+    n_lesions = _n_lesions(judged, looked_at)
+    wilson = wilson_interval(round(interval.value * n_lesions), n_lesions)
+    return wilson.model_copy(update={"n": looked_at.size})
 
 
 def _gap(
@@ -296,10 +330,10 @@ def _gap(
     seed: int,
     n_resamples: int,
 ) -> Gap | None:
-    known = {group.name: interval.value for group in groups if (interval := group.figures[figure.name])}
+    known = {group.name: interval for group in groups if (interval := group.figures[figure.name])}
     if len(known) < 2:
         return None
-    lowest, *_, highest = sorted(known, key=known.__getitem__)
+    lowest, *_, highest = sorted(known, key=lambda name: known[name].value)
     looked_at = np.flatnonzero(figure.counts & ((values == highest) | (values == lowest)))
     is_high = values[looked_at] == highest
 
@@ -308,7 +342,14 @@ def _gap(
         return figure.of(looked_at[chosen[high]]) - figure.of(looked_at[chosen[~high]])
 
     interval = bootstrap_interval(difference, judged.lesions[looked_at], n_resamples=n_resamples, seed=seed)
-    return Gap(figure.name, highest, lowest, interval)
+    return Gap(figure.name, highest, lowest, interval, _gap_by_chance(list(known.values()), seed))
+
+
+def _gap_by_chance(intervals: Sequence[Interval], seed: int) -> float:
+    """Give the 95 % point of the range of equal groups with these intervals."""
+    deviations = np.array([interval.high - interval.low for interval in intervals]) / (2 * Z_95)
+    draws = np.random.default_rng(seed).normal(0.0, deviations, (N_RANGES, len(intervals)))
+    return float(np.quantile(np.ptp(draws, axis=1), 0.95))
 
 
 def _attribute_section(attribute: AttributeFigures) -> str:
@@ -330,10 +371,14 @@ def _attribute_section(attribute: AttributeFigures) -> str:
     if not attribute.gaps:
         return text + "\n\nNo two groups are large enough to be compared."
     gaps = [
-        (gap.figure.replace("_", " "), gap.highest, gap.lowest, _text(gap.difference))
+        (gap.figure.replace("_", " "), gap.highest, gap.lowest, _text(gap.difference), f"{gap.by_chance:.3f}")
         for gap in attribute.gaps
     ]
-    return text + "\n\n" + _table(("gap in", "highest", "lowest", "difference (95 % interval)"), gaps)
+    return (
+        text
+        + "\n\n"
+        + _table(("gap in", "highest", "lowest", "difference (95 % interval)", "by chance"), gaps)
+    )
 
 
 def _text(interval: Interval | None) -> str:

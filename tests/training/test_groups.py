@@ -130,6 +130,40 @@ def test_the_gap_names_the_best_and_the_worst_group_and_its_interval_excludes_ch
     assert gap.difference.high - gap.difference.low == pytest.approx(2 * by_formula, rel=0.2)
 
 
+def test_two_groups_differ_by_chance_as_far_as_their_common_deviation_says() -> None:
+    labels = np.zeros(400, np.int64)
+    is_found = np.arange(400) % 5 > 0
+    judged = _judged(labels, np.where(is_found[:, None], [0.9, 0.05, 0.05], [0.1, 0.1, 0.8]))
+    values = np.repeat(["blue", "green"], 200)
+
+    (measured,) = measure_groups(judged, [_attribute(values)], seed=0, n_resamples=500)
+
+    gap = next(gap for gap in measured.gaps if gap.figure == "sensitivity")
+    assert gap.difference.value == 0.0
+    assert gap.by_chance == pytest.approx(1.96 * np.sqrt(2 * 0.8 * 0.2 / 200), rel=0.1)
+
+
+def test_the_range_of_many_equal_groups_is_wider_by_chance_than_that_of_two() -> None:
+    judged = _drawn(900)
+    two, nine = (np.array([f"group {place % n}" for place in range(900)]) for n in (2, 9))
+
+    few, many = measure_groups(judged, [_attribute(two), _attribute(nine)], seed=0, n_resamples=50)
+
+    assert many.gaps[0].by_chance > 2 * few.gaps[0].by_chance
+
+
+def test_a_group_without_a_miss_has_wilsons_interval_and_not_none() -> None:
+    labels = np.array([0] * 40 + [2] * 40)
+    judged = _judged(labels, np.eye(3)[labels], copies=3)
+
+    (measured,) = measure_groups(judged, [_attribute(np.full(240, "blue"))], seed=0, n_resamples=20)
+
+    sensitivity = measured.groups[0].figures["sensitivity"]
+    assert sensitivity is not None
+    assert (sensitivity.value, sensitivity.high, sensitivity.n) == (1.0, 1.0, 120)
+    assert sensitivity.low == pytest.approx(40 / (40 + 1.96**2), abs=1e-3)  # of 40 lesions, not 120 images
+
+
 def test_a_single_group_has_no_gap_and_images_without_a_group_are_counted() -> None:
     judged = _drawn(200)
     values = np.where(np.arange(200) < 150, "blue", "")
