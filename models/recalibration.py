@@ -10,29 +10,26 @@ do not flatter themselves. The numbers that are kept are then fitted on all stud
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import FoldError
 from data.folds import make_folds
+from models.aims import Aim, point_in_use, threshold_for
 from models.calibration import (
     TEMPERATURE_RANGE,
     expected_calibration_error,
     fit_temperature,
     score_of,
     softmax,
-    threshold_for_sensitivity,
-    threshold_for_specificity,
 )
-from models.card import Interval, Metric, ModelCard, OperatingPoint, Pooling
+from models.card import Interval, Metric, ModelCard, Pooling
 from models.errors import RecalibrationError
-from models.measures import accuracy, auc, balanced_accuracy, bootstrap_interval, roc_curve
+from models.measures import accuracy, auc, balanced_accuracy, bootstrap_interval
 from models.pooling import study_probabilities
 
 Floats = NDArray[np.float64]
-PointName = Literal["rule-out", "balanced", "rule-in"]
 
 # With fewer of either kind an operating point's interval is wider than 20 points.
 MIN_STUDIES = 30
@@ -64,16 +61,6 @@ class ScoredStudies:
         return ScoredStudies(
             tuple(self.frame_logits[row] for row in rows), self.labels[rows], self.groups[rows]
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """What an operating point is to reach: a sensitivity, a specificity, or the largest sum of both."""
-
-    name: PointName
-    classes: tuple[str, ...]
-    sensitivity: float | None = None
-    specificity: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,39 +114,6 @@ class Recalibration:
     folds: NDArray[np.intp]
 
 
-def aims_of(
-    card: ModelCard, *, sensitivity: float | None = None, specificity: float | None = None
-) -> tuple[Aim, ...]:
-    """Say what each operating point of a card is to reach on other studies.
-
-    Parameters
-    ----------
-    card : ModelCard
-        What it states counts: the figure wanted; where it tells none, "rule-out" keeps the sensitivity and
-        "rule-in" the specificity that were measured, and "balanced" makes their sum largest.
-    sensitivity, specificity : float or None
-        Instead, for "rule-out" and "rule-in"; a point that the card lacks is added, on the classes of the
-        one in use.
-    """
-    aims = []
-    for point in card.operating_points:
-        wanted = point.wanted_sensitivity, point.wanted_specificity
-        if wanted == (None, None) and point.name == "rule-out":
-            wanted = point.sensitivity.value, None
-        if wanted == (None, None) and point.name == "rule-in":
-            wanted = None, point.specificity.value
-        aims.append(Aim(point.name, point.classes, *wanted))
-    in_use = next(aim for aim in aims if aim.name == card.default_operating_point)
-    by_name = {aim.name: aim for aim in aims}
-    if sensitivity is not None:
-        classes = by_name.get("rule-out", in_use).classes
-        by_name["rule-out"] = Aim("rule-out", classes, sensitivity, None)
-    if specificity is not None:
-        classes = by_name.get("rule-in", in_use).classes
-        by_name["rule-in"] = Aim("rule-in", classes, None, specificity)
-    return tuple(by_name[name] for name in get_args(PointName) if name in by_name)
-
-
 def recalibrate(card: ModelCard, scored: ScoredStudies, aims: Sequence[Aim], *, seed: int) -> Recalibration:
     """Fit temperature and thresholds, and measure out of fold what they give.
 
@@ -170,7 +124,7 @@ def recalibrate(card: ModelCard, scored: ScoredStudies, aims: Sequence[Aim], *, 
     scored : ScoredStudies
         None of which the network was fitted on.
     aims : sequence of Aim
-        See :func:`aims_of`.
+        See :func:`models.aims.aims_of`.
     seed : int
         Of the folds and of the intervals' draws.
 
@@ -199,7 +153,7 @@ def recalibrate(card: ModelCard, scored: ScoredStudies, aims: Sequence[Aim], *, 
         temperature = fit_study_temperature(card, scored)
         _check_temperature(temperature)
     final = pooled_probabilities(card, scored, temperature)
-    chosen = {str(aim.name): _threshold(aim, *_scores(card, aim.classes, final, scored)) for aim in aims}
+    chosen = {str(aim.name): threshold_for(aim, *_scores(card, aim.classes, final, scored)) for aim in aims}
     kept = {str(point.name): point.threshold for point in card.operating_points}
     return Recalibration(
         temperature=temperature,
@@ -294,7 +248,7 @@ def _out_of_fold(
         known = pooled_probabilities(card, others, fitted)
         probabilities[rows] = pooled_probabilities(card, left_out, fitted)
         for aim in aims:
-            threshold = _threshold(aim, *_scores(card, aim.classes, known, others))
+            threshold = threshold_for(aim, *_scores(card, aim.classes, known, others))
             scores, _ = _scores(card, aim.classes, probabilities[rows], left_out)
             is_called[aim.name][rows] = scores >= threshold
     return _Judged(probabilities, is_called, positive)
@@ -319,16 +273,6 @@ def _loss(judged: _Judged, scored: ScoredStudies) -> float:
 def _losses(probabilities: Floats, labels: NDArray[np.int64]) -> Floats:
     truth = probabilities[np.arange(len(labels)), labels]
     return np.asarray(-np.log(np.maximum(truth, np.finfo(np.float64).tiny)))
-
-
-def _threshold(aim: Aim, scores: Floats, positive: NDArray[np.bool_]) -> float:
-    if aim.sensitivity is not None:
-        return threshold_for_sensitivity(scores, positive, aim.sensitivity)
-    if aim.specificity is not None:
-        return threshold_for_specificity(scores, positive, aim.specificity)
-    false_rate, true_rate = roc_curve(positive, scores)
-    best = int(np.argmax(true_rate - false_rate))
-    return threshold_for_sensitivity(scores, positive, float(true_rate[best]) or 1.0)
 
 
 def _performance(
@@ -366,11 +310,6 @@ def _metrics(
         Metric(name=name, split="local studies", figure=_interval(figure, scored.groups, seed))
         for name, figure in figures.items()
     )
-
-
-def point_in_use(card: ModelCard) -> OperatingPoint:
-    """Give the operating point at which a study is flagged."""
-    return next(point for point in card.operating_points if point.name == card.default_operating_point)
 
 
 def _mean_of(values: NDArray[np.bool_] | Floats) -> Callable[[NDArray[np.intp]], float]:

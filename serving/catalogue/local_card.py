@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from data.folds import split_sha256
+from models.aims import PointName
 from models.card import Calibration, Metric, ModelCard, OperatingPoint, Origin, TrainingData
-from models.recalibration import N_FOLDS, PointName, Recalibration
+from models.recalibration import N_FOLDS, Recalibration
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import ImageError, ManifestError
+from models.aims import PointName, aims_of
 from models.artifact import CARD, Artifact, write_artifact
 from models.card import ModelCard
 from models.errors import RecalibrationError
 from models.novelty import NoveltyModel
-from models.recalibration import PointName, Recalibration, ScoredStudies, aims_of, recalibrate
+from models.recalibration import Recalibration, ScoredStudies, recalibrate
 from models.runtime import Session
 from serving.catalogue.labelled import (
     LabelledStudy,

@@ -5,13 +5,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from models.aims import Aim, aims_of
 from models.card import ModelCard, Pooling
 from models.errors import RecalibrationError
 from models.measures import auc
 from models.recalibration import (
-    Aim,
     ScoredStudies,
-    aims_of,
     fit_study_temperature,
     pooled_probabilities,
     recalibrate,
