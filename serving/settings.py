@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     --------
     >>> Settings(home="/srv/firstread", models="/a:/b").models
     (PosixPath('/a'), PosixPath('/b'))
+    >>> Settings(home="/srv/firstread", models="/a").model_folders
+    (PosixPath('/a'), PosixPath('/srv/firstread/models'))
     """
 
     model_config = SettingsConfigDict(env_prefix="FIRSTREAD_", frozen=True, extra="ignore")
