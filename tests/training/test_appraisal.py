@@ -5,9 +5,18 @@ import pytest
 
 from data.skin_tone import SkinTone
 from data.study import LabelledImage
-from training.dataset import LabelledSet, read_labelled_set
+from models.runtime import Session
+from tests.tiny_model import write_tiny_artifact
+from training.appraisal import (
+    estimate_tone,
+    groups_file,
+    measure_evidence,
+    measure_groups_of,
+    read_evidence,
+    read_groups,
+)
+from training.dataset import LabelledSet, cached_pixels, read_labelled_set
 from training.errors import DatasetError, RunError
-from training.fairness import estimate_tone, groups_file, measure_run, read_groups
 from training.predictions import ScoredSet, write_scored
 from training.recipe import Recipe, read_recipe
 from training.run import Run, write_json
@@ -48,7 +57,7 @@ def run(recipe: Recipe, labelled: LabelledSet, tmp_path: Path) -> Run:
 def test_a_runs_groups_are_read_back_as_they_were_measured(
     recipe: Recipe, labelled: LabelledSet, run: Run
 ) -> None:
-    measured = measure_run(recipe, labelled, run)
+    measured = measure_groups_of(recipe, labelled, run)
 
     assert read_groups(run) == measured
     by_name = {attribute.name: attribute for attribute in measured}
@@ -61,12 +70,29 @@ def test_a_runs_groups_are_read_back_as_they_were_measured(
 def test_the_drawn_skin_is_seen_in_every_image_and_too_few_lesions_give_no_figure(
     recipe: Recipe, labelled: LabelledSet, run: Run
 ) -> None:
-    tones = next(one for one in measure_run(recipe, labelled, run) if one.name.startswith("skin tone"))
+    tones = next(one for one in measure_groups_of(recipe, labelled, run) if one.name.startswith("skin tone"))
 
     # the fixture's skin (215, 180, 160) has an angle of 57.7 degrees
     assert [group.name for group in tones.groups] == ["very light"]
     assert tones.n_unknown == 0
     assert set(tones.groups[0].figures.values()) == {None}
+
+
+def test_a_runs_evidence_is_read_back_as_it_was_measured(
+    recipe: Recipe, labelled: LabelledSet, tmp_path: Path
+) -> None:
+    run = Run(tmp_path)
+    session = Session(write_tiny_artifact(tmp_path, classes=("mel", "nv", "vasc")))
+    pixels = cached_pixels(labelled, recipe.input, tmp_path)
+
+    figures = measure_evidence(recipe, session, labelled, pixels, run)
+
+    assert read_evidence(run) == figures
+    n_lesions = len(set(labelled.groups[labelled.rows_in(recipe.folds.test)]))
+    assert figures.deletion_gain["shifted"].n == n_lesions
+    (tmp_path / "evidence.json").write_text("{}")
+    with pytest.raises(RunError, match="holds no figures of evidence"):
+        read_evidence(run)
 
 
 def test_figures_of_groups_that_are_missing_or_something_else_are_refused(run: Run) -> None:
