@@ -1,0 +1,53 @@
+"""What ships with the product is what its recipe says, and small enough to ship."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.artifact import read_artifact
+from models.runtime import Session
+from training.dataset import read_labelled_set
+from training.recipe import read_recipe
+from training.report import PICTURES, PURPOSE
+from training.sources import read_input
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "training" / "recipes" / "derm-lesion.toml"
+MODEL = ROOT / "models" / "shipped" / "derm-lesion" / "1"
+MAX_BYTES = 20_000_000
+
+
+def test_the_shipped_model_is_its_recipes_and_every_file_is_small() -> None:
+    card = read_artifact(MODEL).card
+
+    assert card.recipe_sha256 == read_recipe(RECIPE).sha256
+    assert {"model.onnx", "card.json", "CARD.md", "novelty.npz", *PICTURES} == {
+        path.name for path in MODEL.iterdir()
+    }
+    assert all(path.stat().st_size <= MAX_BYTES for path in MODEL.iterdir())
+
+
+def test_its_card_says_what_it_is_for_and_that_it_may_not_be_sold() -> None:
+    text = (MODEL / "CARD.md").read_text(encoding="utf-8")
+
+    assert PURPOSE in text
+    assert "CC-BY-NC-4.0" in text
+    assert "may not be used commercially" in text
+
+
+@pytest.mark.datasets
+def test_it_reaches_on_its_test_fold_what_its_card_says(datasets: Path) -> None:
+    artifact = read_artifact(MODEL)
+    recipe = read_recipe(RECIPE)
+    labelled = read_labelled_set(recipe, datasets)
+    rows = labelled.rows_in(recipe.folds.test)[::8]
+
+    batch = np.stack([read_input([labelled.images[row].path], 0, recipe.input) for row in rows])
+    predicted = Session(artifact).run(batch).logits.argmax(axis=1)
+
+    assert {part.split_sha256 for part in artifact.card.training_data} == {labelled.split_sha256}
+    accuracy = float(np.mean(predicted == labelled.labels[rows]))
+    (claimed,) = (metric.figure.value for metric in artifact.card.metrics if metric.name == "accuracy")
+    # A sample of 250 images has a standard error of about .024.
+    assert abs(accuracy - claimed) < 0.08
