@@ -31,6 +31,7 @@ Mask = NDArray[np.bool_]
 MIN_LESIONS = 30
 MIN_LESIONS_FOR_ECE = 150
 TOO_FEW = "too few"
+UNKNOWN = "not known"
 # Draws of the range of equal groups: its 95 % point is then known to 1 %.
 N_RANGES = 10_000
 Z_95 = 1.959964
@@ -125,12 +126,12 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class AttributeFigures:
-    """Every group of one attribute, the gaps between them, and how many images told no group."""
+    """Every group of one attribute, the gaps between them, and the images of which it is not known."""
 
     name: str
     groups: tuple[GroupFigures, ...]
     gaps: tuple[Gap, ...]
-    n_unknown: int
+    unknown: GroupFigures | None
 
 
 def measure_groups(
@@ -176,7 +177,7 @@ def group_metrics(measured: Sequence[AttributeFigures], split: str) -> tuple[Met
     return tuple(
         Metric(name=name, split=split, figure=interval, group=f"{attribute.name}: {group.name}")
         for attribute in measured
-        for group in attribute.groups
+        for group in (*attribute.groups, *([attribute.unknown] if attribute.unknown else []))
         for name, interval in group.figures.items()
         if interval is not None
     )
@@ -283,17 +284,12 @@ def _measure_attribute(
     unplaced = sorted({*values.tolist()} - {*attribute.order, ""})
     if unplaced:
         raise ValueError(f"{attribute.name} has groups without a place in its order: {', '.join(unplaced)}")
-    groups = []
-    for name in attribute.order:
-        rows = np.flatnonzero(values == name)
-        if rows.size:
-            measured = {
-                figure.name: _interval(judged, figure, rows, seed=seed, n_resamples=n_resamples)
-                if figure.is_enough(rows)
-                else None
-                for figure in figures
-            }
-            groups.append(GroupFigures(name, rows.size, _n_lesions(judged, rows), measured))
+    groups = [
+        _measure_group(judged, name, rows, figures, seed=seed, n_resamples=n_resamples)
+        for name in (*attribute.order, "")
+        if (rows := np.flatnonzero(values == name)).size
+    ]
+    unknown = groups.pop() if (values == "").any() else None
     gaps = [
         _gap(judged, figure, values, groups, seed=seed, n_resamples=n_resamples)
         for figure in figures
@@ -303,8 +299,20 @@ def _measure_attribute(
         name=attribute.name,
         groups=tuple(groups),
         gaps=tuple(gap for gap in gaps if gap is not None),
-        n_unknown=int((values == "").sum()),
+        unknown=unknown,
     )
+
+
+def _measure_group(
+    judged: JudgedSet, name: str, rows: Rows, figures: Sequence[_Figure], *, seed: int, n_resamples: int
+) -> GroupFigures:
+    measured = {
+        figure.name: _interval(judged, figure, rows, seed=seed, n_resamples=n_resamples)
+        if figure.is_enough(rows)
+        else None
+        for figure in figures
+    }
+    return GroupFigures(name or UNKNOWN, rows.size, _n_lesions(judged, rows), measured)
 
 
 def _interval(judged: JudgedSet, figure: _Figure, rows: Rows, *, seed: int, n_resamples: int) -> Interval:
@@ -354,7 +362,8 @@ def _gap_by_chance(intervals: Sequence[Interval], seed: int) -> float:
 
 
 def _attribute_section(attribute: AttributeFigures) -> str:
-    names = list(attribute.groups[0].figures) if attribute.groups else []
+    groups = [*attribute.groups, *([attribute.unknown] if attribute.unknown else [])]
+    names = list(groups[0].figures)
     text = f"### By {attribute.name}\n\n" + _table(
         ("group", "images", "lesions", *(name.replace("_", " ") for name in names)),
         [
@@ -364,11 +373,9 @@ def _attribute_section(attribute: AttributeFigures) -> str:
                 str(group.n_lesions),
                 *(_text(group.figures[name]) for name in names),
             )
-            for group in attribute.groups
+            for group in groups
         ],
     )
-    if attribute.n_unknown:
-        text += f"\n\nNot known of {attribute.n_unknown} images."
     if not attribute.gaps:
         return text + "\n\nNo two groups are large enough to be compared."
     gaps = [

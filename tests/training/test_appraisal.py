@@ -74,7 +74,7 @@ def test_the_drawn_skin_is_seen_in_every_image_and_too_few_lesions_give_no_figur
 
     # the fixture's skin (215, 180, 160) has an angle of 57.7 degrees
     assert [group.name for group in tones.groups] == ["very light"]
-    assert tones.n_unknown == 0
+    assert tones.unknown is None
     assert set(tones.groups[0].figures.values()) == {None}
 
 

@@ -164,14 +164,16 @@ def test_a_group_without_a_miss_has_wilsons_interval_and_not_none() -> None:
     assert sensitivity.low == pytest.approx(40 / (40 + 1.96**2), abs=1e-3)  # of 40 lesions, not 120 images
 
 
-def test_a_single_group_has_no_gap_and_images_without_a_group_are_counted() -> None:
+def test_a_single_group_has_no_gap_and_images_without_a_group_stand_apart() -> None:
     judged = _drawn(200)
     values = np.where(np.arange(200) < 150, "blue", "")
 
     (measured,) = measure_groups(judged, [_attribute(values)], seed=0, n_resamples=20)
 
     assert measured.gaps == ()
-    assert measured.n_unknown == 50
+    assert measured.unknown is not None
+    assert (measured.unknown.name, measured.unknown.n_images) == ("not known", 50)
+    assert "| not known | 50 | 50 |" in section([measured])
     assert [group.n_images for group in measured.groups] == [150]
 
 
