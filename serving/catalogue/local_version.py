@@ -145,7 +145,14 @@ def fit_local(
         np.array([card.class_keys.index(one.study.label) for one in taken], np.int64),
         np.array([one.study.group for one in taken]),
     )
-    result = recalibrate(card, scored, aims, seed=SEED)
+    n_novel = len(runs) - len(taken)
+    try:
+        result = recalibrate(card, scored, aims, seed=SEED)
+    except RecalibrationError as error:
+        if not n_novel:
+            raise
+        note = f"{n_novel} of {len(runs)} were left out, for the model abstains on them as novel"
+        raise RecalibrationError(f"{error} ({note})") from error
     local = LocalData(
         table=wish.table.name,
         table_sha256=table_sha256,
@@ -153,7 +160,7 @@ def fit_local(
         n_images=sum(len(one.study.study.paths) for one in taken),
         n_groups=len(np.unique(scored.groups)),
     )
-    return Fitted(artifact, result, local, novelty, in_use, len(runs) - len(taken), tuple(unusable))
+    return Fitted(artifact, result, local, novelty, in_use, n_novel, tuple(unusable))
 
 
 def new_card(fitted: Fitted, *, version: str, created: datetime) -> ModelCard:

@@ -69,6 +69,17 @@ def table(folder: Path, images: Path, *, more: str = "", group: str = "group") -
     return path
 
 
+def blue_rows(folder: Path) -> list[str]:
+    """Write 20 pictures on which the model abstains; give their rows."""
+    rows = []
+    for number in range(20):
+        blue = picture(2000 + number, 20)
+        blue[..., 2] = 200
+        Image.fromarray(blue).save(folder / f"blue{number}.png")
+        rows.append(f"blue{number}.png,benign,B{number}")
+    return rows
+
+
 def recalibrate(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, ["models", "recalibrate", *map(str, arguments)])
 
@@ -221,12 +232,7 @@ def test_an_image_that_cannot_be_read_is_named_and_left_out_only_when_that_is_sa
 def test_studies_on_which_the_model_abstains_are_left_out_unless_the_limit_is_moved(
     tmp_path: Path, home: Path, tiny: Artifact, images: Path
 ) -> None:
-    rows = []
-    for number in range(20):
-        blue = picture(2000 + number, 20)
-        blue[..., 2] = 200
-        Image.fromarray(blue).save(tmp_path / f"blue{number}.png")
-        rows.append(f"blue{number}.png,benign,B{number}")
+    rows = blue_rows(tmp_path)
     labels = table(tmp_path, images, more="\n".join(rows) + "\n")
 
     kept = recalibrate("tiny@1", "--labels", labels)
@@ -331,3 +337,16 @@ def test_a_point_that_is_not_there_cannot_be_used(tmp_path: Path, images: Path) 
     (listed,) = [json.loads(CliRunner().invoke(app, ["models", "show", "tiny", "--format", "json"]).stdout)]
     assert listed["default_operating_point"] == "rule-out"
     assert listed["version"] == "1.1"
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_refusal_tells_how_many_studies_the_model_abstained_on(tmp_path: Path, images: Path) -> None:
+    rows = blue_rows(tmp_path)
+    labels = tmp_path / "few.csv"
+    few = [f"{images / str(n)}.png,{label},{who}" for n, (_, label, who) in enumerate(draw_rows(30))]
+    labels.write_text("\n".join(["path,label,group", *few, *rows]) + "\n", encoding="utf-8")
+
+    result = recalibrate("tiny", "--labels", labels)
+
+    assert result.exit_code == 1
+    assert "expected at least 30 in 10; label more (20 of 50 were left out" in result.output
