@@ -22,7 +22,7 @@ from serving.scoring.record import stored_score
 from serving.scoring.result import Status, StudyScore
 from serving.store.database import Database
 from serving.store.objects import ObjectStore
-from serving.store.queue import Placement, place
+from serving.store.queue import place, place_no_later
 from serving.store.scores import record_score
 from serving.store.studies import StoredStudy, claim_next, hand_back, mark, recover
 from serving.store.times import now_us
@@ -211,23 +211,23 @@ class Backlog:
         is_abstained = score.status is Status.ABSTAINED
         kept = stored_score(score, stored, artifact.card, scored_at_us=self._clock())
 
-        def place_it(priority: str) -> Placement:
-            if is_abstained:
-                return self._placer.unscored(stored.received_at_us, priority, NoScore.NOVEL)
-            return self._placer.scored(
-                stored.received_at_us,
-                priority,
-                model=artifact.card.name,
-                classes=artifact.card.classes,
-                probabilities=score.probabilities,
-            )
-
         with self._database.writing() as connection:
             priority = mark(connection, stored, state=score.status, reason=None, problem=score.reason)
             # One that got another image meanwhile is scored again whole; this result is of the past.
             if priority is not None:
                 record_score(connection, kept, site=stored.site, study_id=stored.id, revision=stored.revision)
-                place(connection, site=stored.site, study_id=stored.id, placement=place_it(priority))
+                if is_abstained:
+                    unscored = self._placer.unscored(stored.received_at_us, priority, NoScore.NOVEL)
+                    place_no_later(connection, site=stored.site, study_id=stored.id, placement=unscored)
+                    return
+                scored = self._placer.scored(
+                    stored.received_at_us,
+                    priority,
+                    model=artifact.card.name,
+                    classes=artifact.card.classes,
+                    probabilities=score.probabilities,
+                )
+                place(connection, site=stored.site, study_id=stored.id, placement=scored)
 
     def _settle(
         self, stored: StoredStudy, state: str, reason: str, problem: str | None, why: NoScore
@@ -237,5 +237,5 @@ class Backlog:
         with self._database.writing() as connection:
             priority = mark(connection, stored, state=state, reason=reason, problem=problem)
             if priority is not None:
-                placement = self._placer.unscored(stored.received_at_us, priority, why)
-                place(connection, site=stored.site, study_id=stored.id, placement=placement)
+                unscored = self._placer.unscored(stored.received_at_us, priority, why)
+                place_no_later(connection, site=stored.site, study_id=stored.id, placement=unscored)

@@ -95,6 +95,12 @@ def place(connection: Connection, *, site: str, study_id: int, placement: Placem
     )
 
 
+def place_no_later(connection: Connection, *, site: str, study_id: int, placement: Placement) -> None:
+    """Give a study a new place unless the one it has is due earlier, as after a score of fewer images."""
+    if placement.due_at_us <= placement_of(connection, site=site, study_id=study_id).due_at_us:
+        place(connection, site=site, study_id=study_id, placement=placement)
+
+
 def placement_of(connection: Connection, *, site: str, study_id: int) -> Placement:
     """Give a study's present place."""
     row = connection.execute(

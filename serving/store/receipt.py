@@ -1,7 +1,8 @@
 """Writes down what has come in: one transaction for an upload, after its bytes are on disk.
 
-The same bytes sent twice give one result. An image of a study that is already known re-opens that study
-under a new revision; its place in the queue only ever moves forward.
+The same bytes sent twice give one result. An image of a study that is already known, or a higher priority
+for one that is scored, re-opens that study under a new revision; its place in the queue only ever moves
+forward.
 """
 
 import secrets
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from data.dicom.writing import uid_of_digest
-from serving.store.queue import Placement, place, placement_of
+from serving.store.queue import Placement, place, place_no_later
 from serving.store.tables import instances, objects, patients, studies
 
 # The doctor's priorities, the most urgent first.
@@ -115,13 +116,12 @@ def record(
     if known is None:
         place(connection, site=site, study_id=study_id, placement=placement)
     elif n_new or priority != known.priority:
-        present = placement_of(connection, site=site, study_id=study_id)
-        earlier = min(placement, present, key=lambda candidate: candidate.due_at_us)
-        place(connection, site=site, study_id=study_id, placement=earlier)
+        place_no_later(connection, site=site, study_id=study_id, placement=placement)
     changes: dict[str, object] = {"priority": priority, "n_images": n_before + n_new}
     if known is not None:
         changes |= {name: getattr(arrived, name) for name in _CONTEXT_FIELDS if getattr(known, name) is None}
-        if n_new:
+        # A scored study whose doctor now asks for more is scored again: its reason line speaks of both.
+        if n_new or (priority != known.priority and state not in {"received", "scoring"}):
             state = "received"
             changes |= {"revision": known.revision + 1, "n_attempts": 0, "reason": None, "problem": None}
     connection.execute(update(studies).where(studies.c.id == study_id).values(state=state, **changes))

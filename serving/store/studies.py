@@ -6,7 +6,7 @@ no model is for it) or `failed`. Whatever its state, it stays in the queue.
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
 from serving.store.queue import Placement, placement_of
 from serving.store.tables import instances, patients, queue_entries, studies
@@ -120,12 +120,19 @@ def hand_back(connection: Connection, study_ids: list[int]) -> None:
 def recover(connection: Connection) -> int:
     """Let every study wait for a score again that a process left half-done or that had no model then.
 
-    Gives their number. Called at a start, when no scoring can be under way.
+    Gives their number. Called at a start, when no scoring can be under way. To have found no model is no
+    attempt: else a study would be called failed after a few starts, and no later model would see it.
     """
+    had_no_model = studies.c.reason == "no-model"
     return connection.execute(
         update(studies)
-        .where(or_(studies.c.state == "scoring", studies.c.reason == "no-model"))
-        .values(state="received", reason=None, problem=None)
+        .where(or_(studies.c.state == "scoring", had_no_model))
+        .values(
+            state="received",
+            n_attempts=case((had_no_model, 0), else_=studies.c.n_attempts),
+            reason=None,
+            problem=None,
+        )
     ).rowcount
 
 
@@ -134,7 +141,7 @@ def mark(
 ) -> str | None:
     """Set the state in which a study's scoring ended, and give the priority it has by now.
 
-    None if an image was added meanwhile: then nothing is set, and the study waits for another score.
+    None if the study was opened again meanwhile: then nothing is set, and the study waits for another score.
     """
     return connection.execute(
         update(studies)

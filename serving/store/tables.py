@@ -60,8 +60,8 @@ patients = Table(
 )
 
 # `key` stands in addresses and cannot be guessed; `id` is the order of arrival. `revision` counts the
-# times an image was added: a score belongs to one revision. `n_attempts` counts scorings begun, so that
-# a study that kills its worker is not tried for ever.
+# times it was opened, by an image or a higher priority: a score belongs to one revision. `n_attempts`
+# counts scorings begun, so that a study that kills its worker is not tried for ever.
 studies = Table(
     "studies",
     metadata,

@@ -19,9 +19,10 @@ from serving.store.objects import ObjectStore
 from serving.store.receipt import ArrivedInstance
 from serving.store.scores import newest_score
 from serving.store.sites import LOCAL_SITE
-from serving.store.studies import StoredStudy, count_by_state, find_study
+from serving.store.studies import StoredStudy, claim_next, count_by_state, find_study, recover
 from serving.worklist.placement import Placer
 from serving.worklist.policy import read_policy
+from serving.worklist.reasons import NoScore
 from tests.serving.service_in_process import photograph
 from tests.serving.store.stored import opened, receive, study
 from tests.tiny_model import write_tiny_artifact
@@ -133,6 +134,56 @@ def test_a_failed_study_keeps_its_place_and_says_why(setting: Setting) -> None:
     assert failed.placement.due_at_us == due
     assert failed.placement.reason_en == "scoring failed: read within 4 h"
     assert not setting.backlog._hand_over()
+
+
+@pytest.mark.parametrize("reason", [Reason.MODEL_FAILED, Reason.NO_MODEL])
+def test_a_failure_never_takes_away_the_place_that_an_earlier_score_gave(
+    setting: Setting, reason: Reason
+) -> None:
+    key = setting.arrive(250, uid="s")
+    setting.backlog._hand_over()
+    setting.pool.score_next()
+    setting.backlog._record_results()
+    critical = setting.study(key).placement
+    setting.arrive(240, uid="s")  # a late image opens the study again
+    with setting.database.writing() as connection:
+        claimed = claim_next(connection, max_attempts=3)
+    assert claimed is not None
+    setting.backlog._settle(claimed, "failed", reason, "could not be scored", NoScore.FAILED)
+    failed = setting.study(key)
+    assert (failed.state, failed.reason) == ("failed", reason)
+    assert failed.placement == critical
+
+
+def test_a_study_without_a_model_waits_for_one_over_any_number_of_starts(setting: Setting) -> None:
+    key = setting.arrive(10)
+    for _ in range(5):
+        assert setting.backlog._hand_over()
+        setting.pool.fail_next(Reason.NO_MODEL)
+        setting.backlog._record_results()
+        assert (setting.study(key).state, setting.study(key).reason) == ("abstained", "no-model")
+        with setting.database.writing() as connection:  # as a start does
+            assert recover(connection) == 1
+    setting.backlog._hand_over()
+    setting.pool.score_next()
+    setting.backlog._record_results()
+    assert setting.study(key).state == "scored"
+
+
+def test_a_stat_for_a_scored_study_has_its_reason_told_together_with_the_score(setting: Setting) -> None:
+    key = setting.arrive(250)
+    setting.backlog._hand_over()
+    setting.pool.score_next()
+    setting.backlog._record_results()
+    setting.arrive(250, priority="stat")
+    assert setting.study(key).state == "received"
+    setting.backlog._hand_over()
+    setting.pool.score_next()
+    setting.backlog._record_results()
+    after = setting.study(key)
+    assert (after.state, after.placement.tier) == ("scored", "critical")
+    assert "mel" in after.placement.reason_en
+    assert "not scored" not in after.placement.reason_en
 
 
 def test_a_stat_that_comes_while_a_study_is_scored_still_counts(setting: Setting) -> None:
