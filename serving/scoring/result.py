@@ -39,7 +39,7 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One class that is a finding, and whether it reaches the operating point."""
+    """One class that is a finding, and whether the study reaches the operating point by it."""
 
     key: str
     probability: float

@@ -4,7 +4,7 @@ Frames are read, prepared and run a batch at a time; what stays of a frame is it
 training and its small maps, so a CT of 2,000 slices takes little more memory than a photograph.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -16,7 +16,7 @@ from data.study import Frame, Modality, Series, Study
 from models import novelty as novelties
 from models.artifact import Artifact
 from models.calibration import softmax
-from models.card import ModelCard
+from models.card import ModelCard, OperatingPoint
 from models.evidence import key_frames
 from models.pooling import frame_evidence, study_probabilities
 from models.preprocess import frame_input, preprocessing_sha256
@@ -204,14 +204,25 @@ def _findings(card: ModelCard, pooled: NDArray[np.float64], *, may_flag: bool) -
     probability_of = dict(zip(card.class_keys, pooled.tolist(), strict=True))
     flagged: set[str] = set()
     for point in card.operating_points:
-        reached = sum(probability_of[key] for key in point.classes) >= point.threshold
-        if may_flag and reached and point.name == card.default_operating_point:
-            flagged.update(point.classes)
+        if may_flag and point.name == card.default_operating_point:
+            flagged.update(flagged_classes(point, probability_of))
     return tuple(
         Finding(key=spec.key, probability=probability_of[spec.key], is_flagged=spec.key in flagged)
         for spec in card.classes
         if spec.is_finding
     )
+
+
+def flagged_classes(point: OperatingPoint, probability_of: Mapping[str, float]) -> set[str]:
+    """Name the classes by which a study reaches an operating point: none if it does not.
+
+    The threshold stands for the sum of the point's classes, so one of them with next to no part in the
+    sum is not flagged: only the likeliest is, and any other that reaches the threshold by itself.
+    """
+    if sum(probability_of[key] for key in point.classes) < point.threshold:
+        return set()
+    likeliest = max(point.classes, key=lambda key: probability_of[key])
+    return {likeliest} | {key for key in point.classes if probability_of[key] >= point.threshold}
 
 
 def _key_images(
