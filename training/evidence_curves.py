@@ -257,7 +257,7 @@ def section(figures: EvidenceFigures) -> str:
             f"Area under the curve of the called class's probability while {n_images} pictures of the test",
             f"folds are spoilt (deletion) or made sharp (insertion) in {figures.n_steps} steps, in the order",
             "of a map: the model's own, the same shifted by chance, and the middle first. A gain above 0",
-            "(95 % interval, lesions resampled whole) says that the model's own map knows more.",
+            "(95 % interval, lesions or patients resampled whole) says that the model's own map knows more.",
             "",
             "| map | deletion area | gain of the own | insertion area | gain of the own |",
             "| --- | --- | --- | --- | --- |",

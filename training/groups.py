@@ -38,10 +38,11 @@ Z_95 = 1.959964
 
 _INTRODUCTION = f"""## Groups
 
-Figures of the test folds with 95 % intervals, lesions resampled whole. "{TOO_FEW.capitalize()}": below
-{MIN_LESIONS} lesions of the kind that the figure rests on ({MIN_LESIONS_FOR_ECE} for the expected calibration
-error). Overconfidence is mean confidence less accuracy. A gap lies between the groups that turned out highest
-and lowest; were all groups equal, it would stay below the last column 19 times of 20."""
+Figures of the test folds at the operating point "balanced", with 95 % intervals; cases (lesions or patients)
+are resampled whole. "{TOO_FEW.capitalize()}": below {MIN_LESIONS} cases of the kind that the figure rests on
+({MIN_LESIONS_FOR_ECE} for the expected calibration error). Overconfidence is mean confidence less accuracy. A
+gap lies between the groups that turned out highest and lowest; were all groups equal, it would stay below the
+last column 19 times of 20."""
 _ON_SKIN_TONE = """The skin tone is an estimate: the individual typology angle of the skin around the lesion,
 as the camera showed it (cut-offs 55, 41, 28, 10 and -30 degrees). It depends on light and white balance and
 says nothing of a person; where the white balance is colder than any skin, there is none."""
@@ -365,7 +366,7 @@ def _attribute_section(attribute: AttributeFigures) -> str:
     groups = [*attribute.groups, *([attribute.unknown] if attribute.unknown else [])]
     names = list(groups[0].figures)
     text = f"### By {attribute.name}\n\n" + _table(
-        ("group", "images", "lesions", *(name.replace("_", " ") for name in names)),
+        ("group", "images", "cases", *map(_title, names)),
         [
             (
                 group.name,
@@ -379,7 +380,7 @@ def _attribute_section(attribute: AttributeFigures) -> str:
     if not attribute.gaps:
         return text + "\n\nNo two groups are large enough to be compared."
     gaps = [
-        (gap.figure.replace("_", " "), gap.highest, gap.lowest, _text(gap.difference), f"{gap.by_chance:.3f}")
+        (_title(gap.figure), gap.highest, gap.lowest, _text(gap.difference), f"{gap.by_chance:.3f}")
         for gap in attribute.gaps
     ]
     return (
@@ -387,6 +388,10 @@ def _attribute_section(attribute: AttributeFigures) -> str:
         + "\n\n"
         + _table(("gap in", "highest", "lowest", "difference (95 % interval)", "by chance"), gaps)
     )
+
+
+def _title(figure: str) -> str:
+    return figure.replace("_", " ").replace("auc", "AUC")
 
 
 def _text(interval: Interval | None) -> str:

@@ -1,13 +1,15 @@
 """Writes CARD.md, the model's card for people, with its pictures; every number comes from a file."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from models.calibration import reliability_curve, score_of, softmax
 from models.card import Interval, ModelCard
-from training import pictures
+from training import evidence_curves, groups, pictures
+from training.appraisal import read_evidence, read_groups
 from training.metrics import auc, roc_curve
 from training.predictions import ScoredSet, read_scored
 from training.run import Run, read_json
@@ -36,8 +38,10 @@ def report(card: ModelCard, run: Run, folder: Path) -> Path:
     pictures.draw(folder / "learning.png", pictures.learning_curve(history))
     pictures.draw(folder / "confusion.png", pictures.confusion(counts, card.class_keys))
     _draw_curves(card, test, folder)
+    appraised = [groups.section(read_groups(run)), evidence_curves.section(read_evidence(run))]
+    text = render(card, history[-1]["epoch"], read_json(run.facts)["versions"], appraised)
     path = folder / "CARD.md"
-    path.write_text(render(card, history[-1]["epoch"], read_json(run.facts)["versions"]), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -57,7 +61,7 @@ def _draw_curves(card: ModelCard, test: ScoredSet, folder: Path) -> None:
     pictures.draw(folder / "reliability.png", pictures.reliability(before, after))
 
 
-def render(card: ModelCard, n_epochs: int, versions: dict[str, str]) -> str:
+def render(card: ModelCard, n_epochs: int, versions: dict[str, str], appraised: Sequence[str]) -> str:
     """Give the card as Markdown.
 
     Parameters
@@ -68,6 +72,8 @@ def render(card: ModelCard, n_epochs: int, versions: dict[str, str]) -> str:
         How many epochs were trained.
     versions : dict of str to str
         The libraries that trained it.
+    appraised : sequence of str
+        Sections on whom it serves how well, and on its evidence.
     """
     sections = [
         f"# {card.title_en} · {card.title_zh}",
@@ -78,6 +84,7 @@ def render(card: ModelCard, n_epochs: int, versions: dict[str, str]) -> str:
         _points(card),
         "## Figures on the test folds\n\n" + _metrics(card),
         _calibration(card),
+        *appraised,
         _novelty(card),
         "## Data\n\n" + _data(card),
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in card.limits),

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 
 from models.card import ModelCard
+from models.runtime import Session
 from training import calibrate as calibration
 from training import evaluate as evaluation
 from training import export as exporting
 from training import loop
+from training.appraisal import measure_evidence, measure_groups_of
 from training.dataset import LabelledSet, Pixels, cached_pixels, read_labelled_set
 from training.errors import TrainingError
 from training.recipe import Recipe, read_recipe
@@ -66,7 +68,10 @@ class Work:
         return self.run.calibration
 
     def export(self, destination: Path | None) -> tuple[Path, float]:
-        """Write the model's folder; give it and the largest difference from torch."""
+        """Write the model's folder; give it and the largest difference from torch.
+
+        What was written is appraised at once: its figures by group, and whether its maps are evidence.
+        """
         self.run.check_is_of(self.recipe, self.labelled)
         network = evaluation.best_network(self.recipe, self.run, torch.device("cpu"))
         pixels = self.pixels_at(self.recipe.input.height)
@@ -74,6 +79,8 @@ class Work:
         artifact, difference = exporting.export(
             self.recipe, network, pixels[spread], self.run, destination or self.run.models
         )
+        measure_groups_of(self.recipe, self.labelled, self.run)
+        measure_evidence(self.recipe, Session(artifact), self.labelled, pixels, self.run)
         return artifact.folder, difference
 
     def report(self, destination: Path | None) -> Path:

@@ -86,6 +86,8 @@ def test_the_report_shows_every_figure_of_the_card_and_its_pictures(artifact: Ar
 
     assert PURPOSE in text
     assert "may not be used commercially" in text
+    assert "## Groups" in text
+    assert "## Evidence" in text
     for metric in artifact.card.metrics:
         assert f"{metric.figure.value:.3f} ({metric.figure.low:.3f} to {metric.figure.high:.3f})" in text
     for file in PICTURES:
