@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -109,6 +110,8 @@ class Worker:
 
 
 def _run(connection: Connection, models: Sequence[Path], providers: Sequence[str] | None) -> None:
+    # Ctrl-C reaches every process of a terminal; when to end is the other side's to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # One thread a process: the libraries read this when they are first imported, which is below.
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
