@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from data.skin_tone import SkinTone
 from data.study import LabelledImage, Sex
 
-# First year of each band. Of HAM10000's lesions below 30, 94 % are naevi; 75 and above is where keratinocyte
-# cancers are most frequent. Between, bands of fifteen years hold some 30 malignant lesions a fold.
+# First year of each band. On a fold of HAM10000 they hold 3, 19, 44, 108 and 60 malignant lesions: below 30
+# nearly all are naevi (66 of 70), from 75 on a fifth are keratinocyte cancers; fifteen years between the two.
 AGE_BANDS = {0: "0 to 29", 30: "30 to 44", 45: "45 to 59", 60: "60 to 74", 75: "75 and above"}
 SEXES = {Sex.FEMALE: "female", Sex.MALE: "male", Sex.OTHER: "other"}
 SKIN_TONE = "skin tone (estimate)"

@@ -158,14 +158,19 @@ def measure_groups(
 
     Notes
     -----
-    A gap is the difference of the two groups that turned out highest and lowest, and its interval is that of
-    these two. Of many equal groups some two always lie apart; how far is simulated: each group's value is
-    drawn from a normal distribution as wide as its interval says, all around one mean, and the range of the
-    draws has its 95 % point at `by_chance`. Of 60 drawn sets with five equal groups, 17 to 43 % (by figure)
-    had a gap whose own interval lay above 0, but 3 to 10 % one above `by_chance`.
+    A gap is the difference of the two groups that turned out highest and lowest, its interval made of theirs
+    by the square-and-add rule [1]_. Of many equal groups some two always lie apart; how far is simulated:
+    each group's value is drawn from a normal distribution as wide as its interval says, all around one mean, and
+    the range of the draws has its 95 % point at `by_chance`. Of 60 drawn sets with five equal groups, 15 to
+    38 % (by figure) had a gap whose own interval lay above 0, but 3 to 10 % one above `by_chance`.
 
     Where all of a group's positives (or negatives) are called right, or all wrong, every draw of lesions
     says the same, and the interval is Wilson's instead, for as many trials as there are lesions.
+
+    References
+    ----------
+    .. [1] R. G. Newcombe, "Interval estimation for the difference between independent proportions",
+       Statistics in Medicine 17 (1998) 873-890.
     """
     figures = _figures(judged)
     return tuple(
@@ -291,11 +296,7 @@ def _measure_attribute(
         if (rows := np.flatnonzero(values == name)).size
     ]
     unknown = groups.pop() if (values == "").any() else None
-    gaps = [
-        _gap(judged, figure, values, groups, seed=seed, n_resamples=n_resamples)
-        for figure in figures
-        if figure.is_compared
-    ]
+    gaps = [_gap(figure.name, groups, seed) for figure in figures if figure.is_compared]
     return AttributeFigures(
         name=attribute.name,
         groups=tuple(groups),
@@ -331,28 +332,24 @@ def _interval(judged: JudgedSet, figure: _Figure, rows: Rows, *, seed: int, n_re
     return wilson.model_copy(update={"n": looked_at.size})
 
 
-def _gap(
-    judged: JudgedSet,
-    figure: _Figure,
-    values: NDArray[np.str_],
-    groups: Sequence[GroupFigures],
-    *,
-    seed: int,
-    n_resamples: int,
-) -> Gap | None:
-    known = {group.name: interval for group in groups if (interval := group.figures[figure.name])}
+def _gap(figure: str, groups: Sequence[GroupFigures], seed: int) -> Gap | None:
+    known = {group.name: interval for group in groups if (interval := group.figures[figure])}
     if len(known) < 2:
         return None
     lowest, *_, highest = sorted(known, key=lambda name: known[name].value)
-    looked_at = np.flatnonzero(figure.counts & ((values == highest) | (values == lowest)))
-    is_high = values[looked_at] == highest
+    difference = _difference(known[highest], known[lowest])
+    return Gap(figure, highest, lowest, difference, _gap_by_chance(list(known.values()), seed))
 
-    def difference(chosen: Rows) -> float:
-        high = is_high[chosen]
-        return figure.of(looked_at[chosen[high]]) - figure.of(looked_at[chosen[~high]])
 
-    interval = bootstrap_interval(difference, judged.lesions[looked_at], n_resamples=n_resamples, seed=seed)
-    return Gap(figure.name, highest, lowest, interval, _gap_by_chance(list(known.values()), seed))
+def _difference(high: Interval, low: Interval) -> Interval:
+    """Subtract two figures of different cases; the sides of the interval add as squares."""
+    value = high.value - low.value
+    return Interval(
+        value=value,
+        low=value - math.hypot(high.value - high.low, low.high - low.value),
+        high=value + math.hypot(high.high - high.value, low.value - low.low),
+        n=high.n + low.n,
+    )
 
 
 def _gap_by_chance(intervals: Sequence[Interval], seed: int) -> float:
