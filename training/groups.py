@@ -160,9 +160,9 @@ def measure_groups(
     -----
     A gap is the difference of the two groups that turned out highest and lowest, its interval made of theirs
     by the square-and-add rule [1]_. Of many equal groups some two always lie apart; how far is simulated:
-    each group's value is drawn from a normal distribution as wide as its interval says, all around one mean, and
-    the range of the draws has its 95 % point at `by_chance`. Of 60 drawn sets with five equal groups, 15 to
-    38 % (by figure) had a gap whose own interval lay above 0, but 3 to 10 % one above `by_chance`.
+    each group's value is drawn from a normal distribution as wide as its interval says, all around one mean,
+    and the range of the draws has its 95 % point at `by_chance`. Of 60 drawn sets with five equal groups, 15
+    to 38 % (by figure) had a gap whose own interval lay above 0, but 3 to 10 % one above `by_chance`.
 
     Where all of a group's positives (or negatives) are called right, or all wrong, every draw of lesions
     says the same, and the interval is Wilson's instead, for as many trials as there are lesions.
