@@ -50,8 +50,8 @@ class Settings(BaseSettings):
 
     # A head CT of 600 slices of 512 KB is 300 MB; the rest is room for a zip of a whole examination.
     max_upload_bytes: int = Field(default=2 * 1024**3, ge=1)
-    # Above the largest routine CT (about 3,000 slices); more is sent in several uploads.
-    max_upload_files: int = Field(default=4000, ge=1)
+    # As many as one study may have: the largest routine CT has about 3,000 slices.
+    max_upload_files: int = Field(default=4096, ge=1)
     # Stays free on the disk, so that the database can always finish what it has begun.
     min_free_bytes: int = Field(default=256 * 1024**2, ge=0)
 

@@ -4,7 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
+from serving.errors import Problem, ServiceError
 from serving.intake.context import ContextFields, SenderContext, read_context
 from serving.intake.schemas import UploadAnswer
 from serving.intake.service import Intake, Outcome
@@ -70,6 +72,10 @@ async def receive(
                 batch.clear()
         await run_in_threadpool(upload.feed, bytes(batch))
         return await run_in_threadpool(_take, upload, intake, site, idempotency_key)
+    except ClientDisconnect as error:
+        raise ServiceError(
+            Problem.MALFORMED_UPLOAD, "The connection ended before the upload was whole: send it again."
+        ) from error
     finally:
         await run_in_threadpool(upload.close)
 

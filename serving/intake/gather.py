@@ -9,7 +9,7 @@ and a file that was reached a second time (named twice, or by a link).
 """
 
 import dataclasses
-import filecmp
+import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +26,8 @@ from serving.intake.archive import ArchiveLimits, is_archive, is_hidden, unpack
 class Limits:
     """How much one call may hand in.
 
-    `max_files_per_study` is as many frames as a model's card takes by default: the thinnest CT of a whole
-    body has some 2,000 slices.
+    `max_files_per_study` is as many frames as a model's card takes by default, and as many files as one
+    upload takes: the thinnest CT of a whole body has some 2,000 slices.
     """
 
     max_files_per_study: int = 4096
@@ -199,6 +199,16 @@ class _Walk:
             yield from self.files(member.path, name=member.name)
 
 
+def too_many_files(name: str, n_files: int, limits: Limits) -> ImageError:
+    """Say of a file that its study is larger than one may be."""
+    return ImageError(
+        name,
+        Reason.TOO_MANY_FILES,
+        f"is one of {n_files:,} files of a study, more than {limits.max_files_per_study:,}",
+        "send the series that matter as a study of their own",
+    )
+
+
 def _is_photo(path: Path) -> bool:
     """Whether a file is a photograph, and not DICOM whose preamble is that of a TIFF (PS3.10 7.1)."""
     try:
@@ -239,15 +249,9 @@ def _dicom_studies(
     for study in studies:
         names = tuple(files[path] for path in study.paths)
         if len(names) > limits.max_files_per_study:
-            problem = f"is one of {len(names):,} files of a study, more than {limits.max_files_per_study:,}"
-            too_many = ImageError(
-                names[0],
-                Reason.TOO_MANY_FILES,
-                problem,
-                "send the series that matter as a study of their own",
-            )
+            refused = too_many_files(names[0], len(names), limits)
             names = (*names, *copies.get(study.uid, ()))
-            yield Rejected(study.paths, names, too_many, study_uid=study.uid)
+            yield Rejected(study.paths, names, refused, study_uid=study.uid)
         else:
             merged = dataclasses.replace(study, context=_merged(study.context, context))
             yield Accepted(merged, names, tuple(copies.get(study.uid, ())))
@@ -259,16 +263,22 @@ def _copies(
     """Find the study of each file that was taken as a copy of another."""
     study_of = {path: study.uid for study in studies for path in study.paths}
     refused = {error.source for error in errors}
+    spare = [path for path in files if path not in study_of and str(path) not in refused]
+    if not spare:
+        return {}
+    # A folder may hold everything twice, and slices are all of one size: so by hash, not by pairs.
+    study_of_digest = {_digest(path): uid for path, uid in study_of.items()}
     copies: dict[str, list[str]] = {}
-    for path, name in files.items():
-        if path in study_of or str(path) in refused:
-            continue
-        n_bytes = path.stat().st_size
-        for original, uid in study_of.items():
-            if original.stat().st_size == n_bytes and filecmp.cmp(path, original, shallow=False):
-                copies.setdefault(uid, []).append(name)
-                break
+    for path in spare:
+        uid = study_of_digest.get(_digest(path))
+        if uid is not None:
+            copies.setdefault(uid, []).append(files[path])
     return copies
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _merged(from_file: PatientContext, from_sender: PatientContext) -> PatientContext:

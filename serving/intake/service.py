@@ -15,21 +15,29 @@ from typing import Protocol
 
 from pydantic import TypeAdapter
 
+from data.errors import ImageError
 from data.study import Instance, Series
 from serving.errors import Problem, Rejection, ServiceError
 from serving.intake.context import SenderContext
-from serving.intake.gather import Accepted, Limits, Rejected, find_studies
+from serving.intake.gather import Accepted, Limits, Rejected, find_studies, too_many_files
 from serving.intake.upload import Upload, UploadLimits
 from serving.store.database import Database
 from serving.store.idempotency import GivenAnswer, find_answer, keep_answer
 from serving.store.objects import ObjectStore, StoredObject
 from serving.store.queue import Placement
-from serving.store.receipt import ArrivedInstance, ArrivedPatient, ArrivedStudy, Receipt, record
+from serving.store.receipt import (
+    ArrivedInstance,
+    ArrivedPatient,
+    ArrivedStudy,
+    Receipt,
+    StudyFullError,
+    record,
+)
 from serving.store.times import now_us, to_us
 
 log = logging.getLogger(__name__)
 
-# Of 4,000 refused files a sender reads the first; the count is always told.
+# Of thousands of refused files a sender reads the first; the count is always told.
 _MAX_NAMED = 1000
 
 
@@ -85,6 +93,7 @@ class Intake:
     on_taken: Callable[[], None] = lambda: None
     clock: Callable[[], int] = now_us
     rejections: Counter[str] = field(default_factory=Counter)
+    found_limits: Limits = field(default_factory=Limits)
 
     def begin(self, *, content_type: str, declared_bytes: int | None) -> Upload:
         """Open a place for an upload that is about to arrive."""
@@ -105,29 +114,30 @@ class Intake:
         """
         fingerprint = upload.fingerprint()
         if idempotency_key is not None:
-            answered = self._answered(idempotency_key, fingerprint, site=site)
-            if answered is not None:
-                return answered
+            with self.database.reading() as connection:
+                given = find_answer(connection, site=site, key=idempotency_key)
+            if given is not None:
+                return _repeated(given, fingerprint, key=idempotency_key)
         if not upload.files:
             raise ServiceError(Problem.NOTHING_TAKEN, "The upload holds no file: choose at least one image.")
         found = list(
             find_studies(
                 [item.path for item in upload.files],
                 scratch=upload.scratch(),
-                limits=Limits(),
+                limits=self.found_limits,
                 context=context.patient,
                 names={item.path: item.name for item in upload.files},
             )
         )
-        rejected = [line for item in found if isinstance(item, Rejected) for line in _rejections(item)]
+        rejected = [
+            line
+            for item in found
+            if isinstance(item, Rejected)
+            for line in _rejections(item.names, item.error)
+        ]
         accepted = [item for item in found if isinstance(item, Accepted)]
         if not accepted:
-            self._count(rejected)
-            raise ServiceError(
-                Problem.NOTHING_TAKEN,
-                "No file of the upload could be taken; each is named with its reason.",
-                rejected[:_MAX_NAMED],
-            )
+            raise self._nothing_taken(rejected)
         stored = self.objects.take([path for item in accepted for path in item.study.paths])
         outcome = self._commit(
             accepted, stored, rejected, context, site=site, key=idempotency_key, fingerprint=fingerprint
@@ -155,39 +165,61 @@ class Intake:
         fingerprint: str,
     ) -> Outcome:
         with self.database.writing() as connection:
+            given = find_answer(connection, site=site, key=key) if key is not None else None
+            if key is not None and given is not None:  # the same request, which came in at the same time
+                return _repeated(given, fingerprint, key=key)
             moment = self.clock()
             taken: dict[str, TakenStudy] = {}
             for item in accepted:
                 arrived = _arrived(item, stored, context.priority)
-                receipt = record(
-                    connection, arrived, site=site, now_us=moment, place_unscored=self.placer.unscored
+                try:
+                    receipt = record(
+                        connection,
+                        arrived,
+                        site=site,
+                        now_us=moment,
+                        place_unscored=self.placer.unscored,
+                        max_images=self.found_limits.max_files_per_study,
+                    )
+                except StudyFullError as error:
+                    refused = too_many_files(item.names[0], error.n_images, self.found_limits)
+                    rejected = [*rejected, *_rejections(item.names + item.copies, refused)]
+                    continue
+                taken[receipt.study_key] = _together(
+                    taken.get(receipt.study_key), receipt, item.names + item.copies
                 )
-                taken[receipt.study_key] = _together(taken.get(receipt.study_key), receipt, item.names)
+            if not taken:
+                raise self._nothing_taken(rejected)
             outcome = Outcome(tuple(taken.values()), tuple(rejected[:_MAX_NAMED]), len(rejected))
             if key is not None:
                 given = GivenAnswer(fingerprint, _OUTCOME.dump_python(outcome, mode="json"))
                 keep_answer(connection, given, site=site, key=key, now_us=moment)
         return outcome
 
-    def _answered(self, key: str, fingerprint: str, *, site: str) -> Outcome | None:
-        with self.database.reading() as connection:
-            given = find_answer(connection, site=site, key=key)
-        if given is None:
-            return None
-        if given.request_sha256 != fingerprint:
-            raise ServiceError(
-                Problem.IDEMPOTENCY_KEY_REUSED,
-                f"The Idempotency-Key {key!r} came before with other files or fields: use a new key.",
-            )
-        return replace(_OUTCOME.validate_python(given.answer), is_repeat=True)
+    def _nothing_taken(self, rejected: Sequence[Rejection]) -> ServiceError:
+        self._count(rejected)
+        named = "each" if len(rejected) <= _MAX_NAMED else f"the first {_MAX_NAMED:,} of {len(rejected):,}"
+        return ServiceError(
+            Problem.NOTHING_TAKEN,
+            f"No file of the upload could be taken; {named} is named with its reason.",
+            rejected[:_MAX_NAMED],
+        )
 
     def _count(self, rejected: Sequence[Rejection]) -> None:
         self.rejections.update(line.reason for line in rejected)
 
 
-def _rejections(item: Rejected) -> list[Rejection]:
-    error = item.error
-    return [Rejection(name, error.reason, error.problem, error.remedy) for name in item.names]
+def _repeated(given: GivenAnswer, fingerprint: str, *, key: str) -> Outcome:
+    if given.request_sha256 != fingerprint:
+        raise ServiceError(
+            Problem.IDEMPOTENCY_KEY_REUSED,
+            f"The Idempotency-Key {key!r} came before with other files or fields: use a new key.",
+        )
+    return replace(_OUTCOME.validate_python(given.answer), is_repeat=True)
+
+
+def _rejections(names: Sequence[str], error: ImageError) -> list[Rejection]:
+    return [Rejection(name, error.reason, error.problem, error.remedy) for name in names]
 
 
 def _together(before: TakenStudy | None, receipt: Receipt, names: tuple[str, ...]) -> TakenStudy:

@@ -4,6 +4,7 @@ No part is held whole: a file's bytes go from the parser's buffer to a numbered 
 that a file's name never becomes a path of ours.
 """
 
+import contextlib
 import hashlib
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from serving.errors import Problem, ServiceError
+from serving.intake.archive import FULL_DISK
 
 # More than any context field needs: a clinical question of a few pages.
 _MAX_FIELD_BYTES = 16 * 1024
@@ -126,7 +128,8 @@ class Upload:
     def close(self) -> None:
         """Leave nothing behind in the spool folder."""
         if self._part.stream is not None:
-            self._part.stream.close()
+            with contextlib.suppress(OSError):  # what it still holds may not fit on the disk either
+                self._part.stream.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def feed(self, data: bytes) -> None:
@@ -137,6 +140,10 @@ class Upload:
             self._parser.write(data)
         except FormParserError as error:
             raise _malformed(str(error)) from error
+        except OSError as error:
+            if error.errno not in FULL_DISK:
+                raise
+            raise _no_room() from error
 
     def finish(self) -> None:
         """Check that the body is whole; call it after the last :meth:`feed`."""
@@ -167,10 +174,7 @@ class Upload:
 
     def _check_room(self, spool: Path, declared_bytes: int) -> None:
         if shutil.disk_usage(spool).free < self._limits.min_free_bytes + declared_bytes:
-            raise ServiceError(
-                Problem.STORAGE_FULL,
-                "The server's disk has no room for the upload: nothing was taken; tell its operator.",
-            )
+            raise _no_room()
 
     def _begin_part(self) -> None:
         self._part = _Part()
@@ -201,7 +205,8 @@ class Upload:
         if self._n_begun > self._limits.max_files:
             raise ServiceError(
                 Problem.UPLOAD_TOO_LARGE,
-                f"The upload has more than {self._limits.max_files:,} files: send it in several parts.",
+                f"The upload has more than {self._limits.max_files:,} files: send fewer at a time, and the "
+                "series that matter of a larger study.",
             )
         self._part.path = self.folder / f"{self._n_begun:06d}"
         self._part.stream = self._part.path.open("wb")
@@ -238,6 +243,13 @@ class Upload:
 def _readable(name: str) -> str:
     """Drop what cannot be shown of a sender's file name; it is text, never a path."""
     return "".join(letter for letter in name if unicodedata.category(letter)[0] != "C")[:_MAX_NAME]
+
+
+def _no_room() -> ServiceError:
+    return ServiceError(
+        Problem.STORAGE_FULL,
+        "The server's disk has no room for the upload: nothing was taken; tell its operator.",
+    )
 
 
 def _malformed(problem: str) -> ServiceError:

@@ -48,14 +48,13 @@ class ObjectStore:
         for file in files:
             item = hash_file(file)
             target = self.path_of(item.sha256)
-            if not target.parent.is_dir():
-                target.parent.mkdir(exist_ok=True)
-                touched.add(self.folder)
+            target.parent.mkdir(exist_ok=True)
             if not self._is_whole(item, target):
                 file.chmod(0o440)
                 _flush_file(file)
                 file.replace(target)
-                touched.add(target.parent)
+            # Also for what is there already: another upload may have put it there and not flushed it yet.
+            touched |= {target.parent, self.folder}
             stored[file] = item
         for folder in touched:
             _flush_folder(folder)

@@ -6,7 +6,7 @@ forward.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
@@ -77,6 +77,14 @@ class Receipt:
     n_new: int
 
 
+class StudyFullError(Exception):
+    """A known study would get more images than one may have; nothing of them was written."""
+
+    def __init__(self, n_images: int) -> None:
+        self.n_images = n_images
+        super().__init__(f"the study would have {n_images:,} images")
+
+
 def record(
     connection: Connection,
     arrived: ArrivedStudy,
@@ -84,6 +92,7 @@ def record(
     site: str,
     now_us: int,
     place_unscored: Callable[[int, str], Placement],
+    max_images: int,
 ) -> Receipt:
     """Write one study down and give it a place in the queue.
 
@@ -99,10 +108,20 @@ def record(
         When it arrived.
     place_unscored : callable
         Gives the place of a study without a score from the time it was received and its priority.
+    max_images : int
+        How many a study may have, over all its arrivals.
+
+    Raises
+    ------
+    StudyFullError
+        If it would have more.
     """
     known = connection.execute(
         select(studies).where(studies.c.site_id == site, studies.c.uid == arrived.uid)
     ).first()
+    new = _new_instances(connection, arrived.instances, study_id=None if known is None else known.id)
+    if (n_images := len(new) + (known.n_images if known else 0)) > max_images:
+        raise StudyFullError(n_images)
     if known is None:
         study_id, key = _insert_study(connection, arrived, site=site, now_us=now_us)
         received_at_us, priority, state, n_before = now_us, arrived.priority, "received", 0
@@ -111,7 +130,8 @@ def record(
         received_at_us = known.received_at
         priority = min(known.priority, arrived.priority, key=PRIORITIES.index)
 
-    n_new = _insert_instances(connection, arrived.instances, site=site, study_id=study_id, now_us=now_us)
+    _insert_instances(connection, new, site=site, study_id=study_id, now_us=now_us)
+    n_new = len(new)
     placement = place_unscored(received_at_us, priority)
     if known is None:
         place(connection, site=site, study_id=study_id, placement=placement)
@@ -175,24 +195,31 @@ def _patient_id(connection: Connection, patient: ArrivedPatient | None, *, site:
     return patient_id
 
 
-def _insert_instances(
-    connection: Connection, arrived: Sequence[ArrivedInstance], *, site: str, study_id: int, now_us: int
-) -> int:
+def _new_instances(
+    connection: Connection, arrived: Sequence[ArrivedInstance], *, study_id: int | None
+) -> dict[str, ArrivedInstance]:
+    """Give the images that the study does not have yet, by the UID under which each is kept."""
     stored = dict(
         connection.execute(
             select(instances.c.sop_instance_uid, instances.c.sha256).where(instances.c.study_id == study_id)
         ).all()
     )
-    n_new = 0
+    new: dict[str, ArrivedInstance] = {}
     for item in arrived:
         uid = item.sop_instance_uid
         if stored.get(uid, item.sha256) != item.sha256:
             # Another image under the same UID breaks the standard, yet refusing it could hide the finding.
             uid = uid_of_digest(bytes.fromhex(item.sha256))
-        if uid in stored:
-            continue
-        stored[uid] = item.sha256
-        n_new += 1
+        if uid not in stored:
+            stored[uid] = item.sha256
+            new[uid] = item
+    return new
+
+
+def _insert_instances(
+    connection: Connection, new: Mapping[str, ArrivedInstance], *, site: str, study_id: int, now_us: int
+) -> None:
+    for uid, item in new.items():
         connection.execute(
             insert(objects)
             .values(sha256=item.sha256, n_bytes=item.n_bytes, stored_at=now_us)
@@ -214,4 +241,3 @@ def _insert_instances(
                 received_at=now_us,
             )
         )
-    return n_new

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from data.study import Study
 from models.registry import Registry
 from serving.app import create_app
+from serving.intake.gather import Limits
 from serving.intake.service import Intake
 from serving.intake.upload import UploadLimits
 from serving.operations.service import Operations
@@ -52,6 +53,7 @@ class Service:
     backlog: Backlog
     database: Database
     objects: ObjectStore
+    intake: Intake
 
     def score_all(self) -> None:
         """Score whatever waits, as the backlog's thread does."""
@@ -62,7 +64,10 @@ class Service:
 
 @contextmanager
 def in_process(
-    folder: Path, *, limits: UploadLimits = UploadLimits(64 * MEBIBYTE, 60, 0)
+    folder: Path,
+    *,
+    limits: UploadLimits = UploadLimits(64 * MEBIBYTE, 60, 0),
+    found_limits: Limits = Limits(),
 ) -> Iterator[Service]:
     models = folder / "models"
     write_tiny_artifact(models, name="derm-lesion", classes=("nv", "mel"))
@@ -82,7 +87,14 @@ def in_process(
         placer=placer,
         n_at_once=2,
     )
-    intake = Intake(database=database, objects=objects, spool=spool, limits=limits, placer=placer)
+    intake = Intake(
+        database=database,
+        objects=objects,
+        spool=spool,
+        limits=limits,
+        found_limits=found_limits,
+        placer=placer,
+    )
     operations = Operations(
         version="test",
         provider="CPUExecutionProvider",
@@ -100,7 +112,7 @@ def in_process(
         operations=operations,
     )
     with TestClient(app, raise_server_exceptions=False) as client:
-        yield Service(client, backlog, database, objects)
+        yield Service(client, backlog, database, objects, intake)
     database.close()
 
 

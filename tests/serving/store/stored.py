@@ -52,5 +52,14 @@ def in_four_hours(received_at_us: int, priority: str) -> Placement:
     return Placement(received_at_us + minutes * MINUTE_US, "urgent", "not scored yet", "尚未评分", "test")
 
 
-def receive(connection: Connection, arrived: ArrivedStudy, *, now_us: int = 0) -> Receipt:
-    return record(connection, arrived, site=LOCAL_SITE, now_us=now_us, place_unscored=in_four_hours)
+def receive(
+    connection: Connection, arrived: ArrivedStudy, *, now_us: int = 0, max_images: int = 100
+) -> Receipt:
+    return record(
+        connection,
+        arrived,
+        site=LOCAL_SITE,
+        now_us=now_us,
+        place_unscored=in_four_hours,
+        max_images=max_images,
+    )
