@@ -5,17 +5,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import (
-    expected_calibration_error,
-    fit_temperature,
-    score_of,
-    softmax,
-    threshold_for_sensitivity,
-    threshold_for_specificity,
-)
+from models.aims import Aim, threshold_for
+from models.calibration import expected_calibration_error, fit_temperature, score_of, softmax
 from models.card import Calibration, Interval, OperatingPoint
+from models.measures import bootstrap_interval
 from training.evaluate import N_RESAMPLES
-from training.metrics import Floats, bootstrap_interval, roc_curve
 from training.predictions import ScoredSet, read_scored
 from training.recipe import PointSpec, Recipe
 from training.run import Run, write_json
@@ -68,8 +62,10 @@ def choose_point(
 ) -> OperatingPoint:
     """Choose a threshold on the sum of the positive classes; measure it on the test folds."""
     places = [recipe.class_keys.index(key) for key in recipe.positive]
-    threshold = choose_threshold(
-        spec, score_of(softmax(validation.logits, temperature), places), np.isin(validation.labels, places)
+    threshold = threshold_for(
+        Aim(spec.name, recipe.positive, spec.sensitivity, spec.specificity),
+        score_of(softmax(validation.logits, temperature), places),
+        np.isin(validation.labels, places),
     )
     is_called = score_of(softmax(test.logits, temperature), places) >= threshold
     is_positive = np.isin(test.labels, places)
@@ -83,33 +79,6 @@ def choose_point(
         wanted_sensitivity=spec.sensitivity,
         wanted_specificity=spec.specificity,
     )
-
-
-def choose_threshold(spec: PointSpec, scores: Floats, is_positive: NDArray[np.bool_]) -> float:
-    """Give the threshold that keeps what the recipe states.
-
-    Parameters
-    ----------
-    spec : PointSpec
-        A sensitivity, a specificity, or neither: then their sum is made largest (Youden's index).
-    scores : (n_samples,) float64
-        Calibrated.
-    is_positive : (n_samples,) bool
-        The truth.
-
-    Examples
-    --------
-    >>> scores = np.array([0.1, 0.4, 0.35, 0.8])
-    >>> round(choose_threshold(PointSpec(name="rule-in", specificity=0.5), scores, scores > 0.3), 3)
-    0.225
-    """
-    if spec.specificity is not None:
-        return threshold_for_specificity(scores, is_positive, spec.specificity)
-    if spec.sensitivity is not None:
-        return threshold_for_sensitivity(scores, is_positive, spec.sensitivity)
-    false_rate, true_rate = roc_curve(is_positive, scores)
-    best = int(np.argmax(true_rate - false_rate))
-    return threshold_for_sensitivity(scores, is_positive, float(true_rate[best]) or 1.0)
 
 
 def _interval(

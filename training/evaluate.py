@@ -13,13 +13,7 @@ from numpy.typing import NDArray
 from data.study import LabelledImage
 from models.calibration import score_of, softmax
 from models.card import Interval, Metric
-from models.networks.build import build_network
-from models.networks.outputs import ImageClassifier
-from training.checkpoint import read_tensors
-from training.dataset import LabelledSet, Pixels
-from training.errors import RunError
-from training.inference import move, predict
-from training.metrics import (
+from models.measures import (
     Floats,
     accuracy,
     auc,
@@ -28,6 +22,12 @@ from training.metrics import (
     confusion_matrix,
     macro_auc,
 )
+from models.networks.build import build_network
+from models.networks.outputs import ImageClassifier
+from training.checkpoint import read_tensors
+from training.dataset import LabelledSet, Pixels
+from training.errors import RunError
+from training.inference import move, predict
 from training.predictions import ScoredSet, write_scored
 from training.recipe import Recipe, SplitPart
 from training.run import Run, write_json

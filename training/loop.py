@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 
 from models.calibration import softmax
+from models.measures import accuracy, balanced_accuracy, macro_auc
 from models.networks.build import build_network
 from models.networks.outputs import ImageClassifier
 from training import checkpoint
@@ -28,7 +29,6 @@ from training.ema import MovingAverage
 from training.errors import TrainingError
 from training.inference import as_images, move, predict
 from training.loss import class_weights, draw_rows, mix, one_hot, soft_cross_entropy
-from training.metrics import accuracy, balanced_accuracy, macro_auc
 from training.recipe import Recipe
 from training.run import Run
 from training.schedule import learning_rate_part

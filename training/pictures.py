@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.calibration import ReliabilityCurve
 from models.card import OperatingPoint
-from training.metrics import Floats
+from models.measures import Floats
 
 SIZE_INCHES = (4.8, 3.8)
 DOTS_PER_INCH = 110

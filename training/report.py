@@ -8,9 +8,9 @@ import numpy as np
 
 from models.calibration import reliability_curve, score_of, softmax
 from models.card import Interval, ModelCard
+from models.measures import auc, roc_curve
 from training import evidence_curves, groups, pictures
 from training.appraisal import read_evidence, read_groups
-from training.metrics import auc, roc_curve
 from training.predictions import ScoredSet, read_scored
 from training.run import Run, read_json
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.calibrate import choose_point, choose_threshold, fit_calibration
+from training.calibrate import choose_point, fit_calibration
 from training.errors import RunError
 from training.predictions import ScoredSet, read_scored, write_scored
 from training.recipe import PointSpec, Recipe, read_recipe
@@ -56,20 +56,6 @@ def test_a_point_keeps_its_specificity_where_it_was_chosen(recipe: Recipe) -> No
 
     assert 0.9 <= point.specificity.value < 0.92
     assert (point.wanted_sensitivity, point.wanted_specificity) == (None, 0.9)
-
-
-def test_the_balanced_point_has_the_largest_sum_of_both() -> None:
-    draws = np.random.default_rng(5)
-    scores, is_positive = draws.random(300), draws.random(300) < 0.3
-    scores = np.where(is_positive, scores**0.5, scores)
-
-    threshold = choose_threshold(PointSpec(name="balanced"), scores, is_positive)
-
-    def both(limit: float) -> float:
-        called = scores >= limit
-        return float(called[is_positive].mean() + (~called[~is_positive]).mean())
-
-    assert both(threshold) == pytest.approx(max(both(limit) for limit in scores))
 
 
 def test_what_was_scored_is_read_back_as_it_was_written(tmp_path: Path) -> None:

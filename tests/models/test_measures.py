@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as reference
 
-from training.metrics import (
+from models.measures import (
     accuracy,
     auc,
     auc_of_classes,
