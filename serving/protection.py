@@ -38,6 +38,9 @@ class Protection:
             return
         request_id = _given_id(scope) or secrets.token_hex(8)
         scope["firstread.request_id"] = request_id
+        is_head = scope["method"] == "HEAD"
+        if is_head:  # what can be read can be asked about (RFC 9110, 9.3.2); routes know GET alone
+            scope["method"] = "GET"
 
         async def send_protected(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -45,6 +48,8 @@ class Protection:
                 headers["X-Request-Id"] = request_id
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+            elif is_head:
+                message["body"] = b""
             await send(message)
 
         await self._app(scope, receive, send_protected)

@@ -33,9 +33,9 @@ class ContextFields(BaseModel):
     age: Annotated[float | None, BeforeValidator(_absent_if_empty)] = Field(
         default=None, ge=0, le=130, description="Years."
     )
-    sex: Annotated[Sex | None, BeforeValidator(_absent_if_empty), BeforeValidator(_code_of_sex)] = Field(
-        default=None, description="F, M or O."
-    )
+    sex: Annotated[
+        Literal["F", "M", "O"] | None, BeforeValidator(_absent_if_empty), BeforeValidator(_code_of_sex)
+    ] = Field(default=None, description="F, M or O.")
     body_site: Annotated[str | None, BeforeValidator(_absent_if_empty)] = Field(
         default=None, max_length=200, description="Where on the body, in the sender's words."
     )
@@ -82,7 +82,7 @@ def read_context(fields: Mapping[str, str]) -> SenderContext:
     return SenderContext(
         PatientContext(
             age_years=read.age,
-            sex=read.sex,
+            sex=None if read.sex is None else Sex(read.sex),
             body_site=read.body_site,
             skin_type=read.skin_type,
             clinical_question=read.clinical_question,

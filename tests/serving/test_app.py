@@ -323,6 +323,31 @@ def test_a_wrong_method_and_a_wrong_query_are_problems_too(service: Service) -> 
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request"), query
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/api/v1/worklist", "/assets/pages.css"])
+def test_what_can_be_read_can_be_asked_about_without_its_body(service: Service, path: str) -> None:
+    whole, head = service.client.get(path), service.client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+    assert service.client.head("/api/v1/studies").status_code == 405
+
+
+def test_the_description_of_the_interface_refers_to_nothing_outside_itself(service: Service) -> None:
+    document = service.client.get("/api/v1/openapi.json").json()
+
+    def references(node: object) -> Iterator[str]:
+        for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+            yield from references(value)
+        if isinstance(node, dict) and "$ref" in node:
+            yield str(node["$ref"])
+
+    for reference in references(document):
+        found: object = document
+        for step in reference.removeprefix("#/").split("/"):
+            assert isinstance(found, dict)
+            assert step in found, reference
+            found = found[step]
+
+
 def test_a_fault_of_ours_is_a_problem_without_its_inside(service: Service) -> None:
     app = service.client.app
     assert isinstance(app, FastAPI)
