@@ -4,13 +4,12 @@ The figures of the test folds come from weights, temperature and thresholds that
 validation folds chose all three.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data.study import LabelledImage
 from models.calibration import score_of, softmax
 from models.card import Interval, Metric
 from models.measures import (
@@ -75,17 +74,14 @@ def evaluate(
         )
         write_scored(run.predictions(part), parts[part])
     test = parts["test"]
-    images = [labelled.images[row] for row in labelled.rows_in(recipe.folds.test)]
-    metrics = measure(recipe, test, subgroups_of(images))
+    metrics = measure(recipe, test)
     counts = confusion_matrix(test.labels, _first(softmax(test.logits)), len(recipe.classes))
     result = {"metrics": [metric.model_dump(mode="json") for metric in metrics], "confusion": counts.tolist()}
     write_json(run.evaluation, result)
     return result
 
 
-def measure(
-    recipe: Recipe, scored: ScoredSet, subgroups: Mapping[str, NDArray[np.bool_]] | None = None
-) -> tuple[Metric, ...]:
+def measure(recipe: Recipe, scored: ScoredSet) -> tuple[Metric, ...]:
     """Give the figures of a scored set with 95 % intervals, lesions resampled whole.
 
     Parameters
@@ -94,8 +90,6 @@ def measure(
         Names the classes and which of them are positive.
     scored : ScoredSet
         Of the test folds.
-    subgroups : mapping or None
-        Rows (n_rows,) bool of each subgroup; those with too few positives or negatives are left out.
     """
     probabilities = softmax(scored.logits)
     truth, predicted = scored.labels, _first(probabilities)
@@ -121,26 +115,7 @@ def measure(
         is_called = predicted[truth == place] == place
         interval = _interval(_part_of(is_called), scored.groups[truth == place], recipe.seed)
         metrics.append(Metric(name=f"recall_{key}", split=split, figure=interval))
-    for name, chosen in (subgroups or {}).items():
-        if min(is_positive[chosen].sum(), (~is_positive[chosen]).sum()) < MIN_PER_SUBGROUP:
-            continue
-        area = _auc_of(is_positive[chosen], positive_scores[chosen])
-        interval = _interval(area, scored.groups[chosen], recipe.seed)
-        metrics.append(Metric(name="auc_positive", split=split, figure=interval, group=name))
     return tuple(metrics)
-
-
-def subgroups_of(images: Sequence[LabelledImage]) -> dict[str, NDArray[np.bool_]]:
-    """Give the rows (n_images,) bool of each sex and age band, where the source tells them."""
-    sexes = np.array([str(image.context.sex) for image in images])
-    ages = np.array([np.nan if (age := image.context.age_years) is None else age for image in images])
-    return {
-        "sex F": sexes == "F",
-        "sex M": sexes == "M",
-        "age below 40": ages < 40,
-        "age 40 to 59": (ages >= 40) & (ages < 60),
-        "age 60 and above": ages >= 60,
-    }
 
 
 def _interval(figure: Callable[[NDArray[np.intp]], float], groups: NDArray[np.str_], seed: int) -> Interval:

@@ -17,8 +17,10 @@ from models.errors import ModelError
 from models.networks.outputs import ImageClassifier
 from models.novelty import NoveltyModel
 from models.runtime import Session
+from training.appraisal import read_groups
 from training.dataset import Pixels
 from training.errors import ExportError
+from training.groups import group_metrics
 from training.predictions import ScoredSet, read_scored
 from training.recipe import Recipe, SplitPart
 from training.run import Run, read_json
@@ -137,10 +139,12 @@ def fit_novelty(recipe: Recipe, train: ScoredSet, validation: ScoredSet) -> Nove
 
 
 def fill_card(recipe: Recipe, run: Run, scored: Mapping[SplitPart, ScoredSet]) -> dict[str, object]:
-    """Put the card's fields together from the recipe and the run's files."""
+    """Put the card's fields together from the recipe and the run's files, its figures by group among them."""
     calibrated = read_json(run.calibration)
     evaluated = read_json(run.evaluation)
     split_sha256 = read_json(run.facts)["split_sha256"]
+    measured = group_metrics(read_groups(run), recipe.folds.text_of(recipe.folds.test))
+    by_group = [metric.model_dump(mode="json") for metric in measured]
     return {
         "name": recipe.name,
         "version": recipe.version,
@@ -167,7 +171,7 @@ def fill_card(recipe: Recipe, run: Run, scored: Mapping[SplitPart, ScoredSet]) -
             ).model_dump(mode="json")
             for role, folds in recipe.folds.parts.items()
         ],
-        "metrics": evaluated["metrics"],
+        "metrics": [*evaluated["metrics"], *by_group],
         "intended_use": recipe.intended_use,
         "limits": [*recipe.limits, *recipe.source.limits] or ["None were stated."],
         "recipe_sha256": recipe.sha256,

@@ -23,6 +23,12 @@ PICTURES = {
     "confusion.png": "Confusion matrix of the test folds",
 }
 
+_ON_RECALL = (
+    "Recall counts a class only where it is the likeliest of all. The queue does not work so: what flags a "
+    "study is the summed probability at an operating point, above, and what places it are all probabilities "
+    "together."
+)
+
 
 def report(card: ModelCard, run: Run, folder: Path) -> Path:
     """Write ``CARD.md`` and its pictures into the model's folder; give the card's path.
@@ -82,7 +88,7 @@ def render(card: ModelCard, n_epochs: int, versions: dict[str, str], appraised: 
         _licence(card),
         "## Classes\n\n" + _classes(card),
         _points(card),
-        "## Figures on the test folds\n\n" + _metrics(card),
+        "## Figures on the test folds\n\n" + _metrics(card) + "\n\n" + _ON_RECALL,
         _calibration(card),
         *appraised,
         _novelty(card),
@@ -164,15 +170,11 @@ def _making(card: ModelCard, n_epochs: int, versions: dict[str, str]) -> str:
 
 def _metrics(card: ModelCard) -> str:
     return _table(
-        ("figure", "group", "value (95 % interval)", "images"),
+        ("figure", "value (95 % interval)", "images"),
         [
-            (
-                _name(metric.name),
-                metric.group,
-                _figure(metric.figure),
-                str(metric.figure.n),
-            )
+            (_name(metric.name), _figure(metric.figure), str(metric.figure.n))
             for metric in card.metrics
+            if metric.group == "all"
         ],
     )
 

@@ -70,16 +70,16 @@ class Work:
     def export(self, destination: Path | None) -> tuple[Path, float]:
         """Write the model's folder; give it and the largest difference from torch.
 
-        What was written is appraised at once: its figures by group, and whether its maps are evidence.
+        Its figures by group go into the card; whether its maps are evidence is measured on what was written.
         """
         self.run.check_is_of(self.recipe, self.labelled)
         network = evaluation.best_network(self.recipe, self.run, torch.device("cpu"))
         pixels = self.pixels_at(self.recipe.input.height)
         spread = np.linspace(0, len(pixels) - 1, min(N_PROOF_IMAGES, len(pixels))).astype(np.intp)
+        measure_groups_of(self.recipe, self.labelled, self.run)
         artifact, difference = exporting.export(
             self.recipe, network, pixels[spread], self.run, destination or self.run.models
         )
-        measure_groups_of(self.recipe, self.labelled, self.run)
         measure_evidence(self.recipe, Session(artifact), self.labelled, pixels, self.run)
         return artifact.folder, difference
 
