@@ -1,6 +1,5 @@
 """The folder that holds everything: one process at a time works on it."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,9 +33,6 @@ def occupied(settings: Settings) -> Iterator[None]:
             f"{settings.home} cannot be written ({error.strerror}): name another --home."
         ) from error
     try:
-        # What was on its way in when the last process ended was never acknowledged.
-        shutil.rmtree(settings.spool_folder, ignore_errors=True)
-        settings.spool_folder.mkdir(mode=0o700)
         yield
     finally:
         lock.release()

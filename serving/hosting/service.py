@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from models.registry import Registry
 from serving.app import create_app
 from serving.hosting.home import occupied
+from serving.intake.interrupted import clear_spool
 from serving.intake.service import Intake
 from serving.intake.upload import UploadLimits
 from serving.operations.service import Operations
@@ -54,6 +55,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
         with database.writing() as connection:
             ensure_local_site(connection)
         objects = ObjectStore(settings.objects_folder)
+        clear_spool(settings.spool_folder, database, objects)
         registry = Registry(settings.model_folders)
         placer = Placer(read_policy())
         pool = ScoringPool(settings.model_folders, workers=settings.workers, providers=PROVIDERS)

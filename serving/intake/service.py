@@ -20,6 +20,7 @@ from data.study import Instance, Series
 from serving.errors import Problem, Rejection, ServiceError
 from serving.intake.context import SenderContext
 from serving.intake.gather import Accepted, Limits, Rejected, find_studies, too_many_files
+from serving.intake.interrupted import NOTE
 from serving.intake.upload import Upload, UploadLimits
 from serving.store.database import Database
 from serving.store.idempotency import GivenAnswer, find_answer, keep_answer
@@ -138,7 +139,9 @@ class Intake:
         accepted = [item for item in found if isinstance(item, Accepted)]
         if not accepted:
             raise self._nothing_taken(rejected)
-        stored = self.objects.take([path for item in accepted for path in item.study.paths])
+        stored = self.objects.take(
+            [path for item in accepted for path in item.study.paths], note=upload.folder / NOTE
+        )
         outcome = self._commit(
             accepted, stored, rejected, context, site=site, key=idempotency_key, fingerprint=fingerprint
         )

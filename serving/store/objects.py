@@ -38,16 +38,20 @@ class ObjectStore:
             raise ValueError(f"{sha256!r} is not a SHA-256")
         return self.folder / sha256[:2] / sha256
 
-    def take(self, files: Iterable[Path]) -> dict[Path, StoredObject]:
+    def take(self, files: Iterable[Path], *, note: Path | None = None) -> dict[Path, StoredObject]:
         """Move files of the same disk into the store; when this returns, they are durable.
 
-        A file whose bytes are already stored is dropped.
+        A file whose bytes are already stored is dropped. Each hash is written into `note` before its file is
+        moved, so that a later process can tell what was moved and never committed.
         """
         stored: dict[Path, StoredObject] = {}
         touched: set[Path] = set()
         for file in files:
             item = hash_file(file)
             target = self.path_of(item.sha256)
+            if note is not None:
+                with note.open("a", encoding="ascii") as lines:
+                    lines.write(f"{item.sha256}\n")
             target.parent.mkdir(exist_ok=True)
             if not self._is_whole(item, target):
                 file.chmod(0o440)
@@ -88,6 +92,10 @@ class ObjectStore:
                 f"The stored file {sha256} is gone: restore it from the backup, or send the image again.",
             ) from error
         return path
+
+    def remove(self, sha256: str) -> None:
+        """Remove an object that nobody refers to; one that is not there is no error."""
+        self.path_of(sha256).unlink(missing_ok=True)
 
     def _is_whole(self, item: StoredObject, target: Path) -> bool:
         # A damaged object is replaced by the good bytes that have just come in.

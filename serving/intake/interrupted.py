@@ -1,0 +1,38 @@
+"""Clears what uploads left behind that the end of an earlier process cut off; none of them was acknowledged.
+
+An upload notes the hash of a file before the file goes into the store. If the process ends before the
+commit, that note says which stored files nobody may refer to; the database says which of these it does.
+"""
+
+import logging
+import re
+import shutil
+from pathlib import Path
+
+from serving.store.database import Database
+from serving.store.objects import ObjectStore
+from serving.store.receipt import unknown_objects
+
+log = logging.getLogger(__name__)
+
+# In an upload's folder of the spool: a SHA-256 a line. A file of the upload never has this name.
+NOTE = "taken"
+_SHA256 = re.compile(r"^[0-9a-f]{64}$", re.MULTILINE)
+
+
+def clear_spool(spool: Path, database: Database, objects: ObjectStore) -> int:
+    """Empty the spool folder and remove the stored files that only cut-off uploads know of.
+
+    Gives their number. Called at a start, before anything can come in.
+    """
+    # The last line of a note may be cut off as well.
+    noted = {hit for note in spool.glob(f"*/{NOTE}") for hit in _SHA256.findall(note.read_text("latin-1"))}
+    with database.reading() as connection:
+        unknown = unknown_objects(connection, sorted(noted))
+    for sha256 in unknown:
+        objects.remove(sha256)
+    if unknown:
+        log.info("removed %d files of uploads that were cut off before they were acknowledged", len(unknown))
+    shutil.rmtree(spool, ignore_errors=True)
+    spool.mkdir(mode=0o700)
+    return len(unknown)
