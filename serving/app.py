@@ -2,8 +2,9 @@
 
 from importlib import metadata
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Request
 
+from serving.errors import Problem, ServiceError
 from serving.intake import endpoints as intake_endpoints
 from serving.intake.service import Intake
 from serving.operations import endpoints as operations_endpoints
@@ -17,6 +18,21 @@ from serving.worklist import endpoints as worklist_endpoints
 from serving.worklist.service import Worklist
 
 
+def refuse_foreign_pages(request: Request) -> None:
+    """Refuse a change that the page of another site has a reader's browser ask for.
+
+    Without sign-in, any page open in that browser could put studies into the queue. Browsers say where a
+    request comes from (Fetch Metadata); programs that are no browser do not, and are not meant.
+    """
+    foreign = request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+    if foreign and request.method not in {"GET", "HEAD"}:
+        raise ServiceError(
+            Problem.FOREIGN_PAGE,
+            "The request comes from the page of another site: send the images from this service's own page, "
+            "or by a program.",
+        )
+
+
 def create_app(*, intake: Intake, worklist: Worklist, studies: Studies, operations: Operations) -> FastAPI:
     """Build the application around its parts."""
     app = FastAPI(
@@ -27,6 +43,7 @@ def create_app(*, intake: Intake, worklist: Worklist, studies: Studies, operatio
         docs_url=None,  # its page takes scripts from elsewhere
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
+        dependencies=[Depends(refuse_foreign_pages)],
     )
     answer_with_problems(app)
     app.add_middleware(Protection)

@@ -19,6 +19,7 @@ class Problem(StrEnum):
     INVALID_REQUEST = "invalid-request"
     IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
+    FOREIGN_PAGE = "foreign-page"
     NOT_FOUND = "not-found"
     NOT_ACCEPTABLE = "not-acceptable"
     FRAME_UNREADABLE = "frame-unreadable"
@@ -35,6 +36,7 @@ STATUS_OF_PROBLEM: Mapping[Problem, HTTPStatus] = {
     Problem.INVALID_REQUEST: HTTPStatus.UNPROCESSABLE_ENTITY,
     Problem.IDEMPOTENCY_KEY_REUSED: HTTPStatus.UNPROCESSABLE_ENTITY,
     Problem.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    Problem.FOREIGN_PAGE: HTTPStatus.FORBIDDEN,
     Problem.NOT_FOUND: HTTPStatus.NOT_FOUND,
     Problem.NOT_ACCEPTABLE: HTTPStatus.NOT_ACCEPTABLE,
     Problem.FRAME_UNREADABLE: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -348,6 +348,22 @@ def test_the_description_of_the_interface_refers_to_nothing_outside_itself(servi
             found = found[step]
 
 
+@pytest.mark.parametrize("path", ["/send", "/api/v1/studies"])
+@pytest.mark.parametrize(
+    ("site", "is_taken"), [("cross-site", False), ("same-site", False), ("same-origin", True)]
+)
+def test_a_page_of_another_site_cannot_put_studies_into_the_queue(
+    service: Service, path: str, site: str, *, is_taken: bool
+) -> None:
+    answer = service.client.post(
+        path, files={"files": ("a.jpg", photograph(9))}, headers={"Sec-Fetch-Site": site}
+    )
+    assert answer.status_code == (201 if is_taken else 403)
+    assert (
+        service.client.get("/api/v1/worklist", headers={"Sec-Fetch-Site": site}).json()["waiting"] == is_taken
+    )
+
+
 def test_a_fault_of_ours_is_a_problem_without_its_inside(service: Service) -> None:
     app = service.client.app
     assert isinstance(app, FastAPI)
