@@ -5,11 +5,13 @@ for one that is scored, re-opens that study under a new revision; its place in t
 forward.
 """
 
+import hashlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from data.dicom.writing import uid_of_digest
@@ -119,9 +121,10 @@ def record(
     StudyFullError
         If it would have more.
     """
-    known = connection.execute(
-        select(studies).where(studies.c.site_id == site, studies.c.uid == arrived.uid)
-    ).first()
+    known = _known(connection, arrived.uid, site=site)
+    if known is not None and _is_of_another(connection, arrived.patient, known.patient_id):
+        arrived = replace(arrived, uid=_uid_for(arrived))
+        known = _known(connection, arrived.uid, site=site)
     new = _new_instances(connection, arrived.instances, study_id=None if known is None else known.id)
     if (n_images := len(new) + (known.n_images if known else 0)) > max_images:
         raise StudyFullError(n_images)
@@ -159,6 +162,29 @@ def unknown_objects(connection: Connection, sha256s: Sequence[str]) -> list[str]
         known = set(connection.execute(select(objects.c.sha256).where(objects.c.sha256.in_(part))).scalars())
         unknown.extend(sha256 for sha256 in part if sha256 not in known)
     return unknown
+
+
+def _known(connection: Connection, uid: str, *, site: str) -> Row[*tuple[Any, ...]] | None:
+    return connection.execute(select(studies).where(studies.c.site_id == site, studies.c.uid == uid)).first()
+
+
+def _is_of_another(connection: Connection, patient: ArrivedPatient | None, known_id: int | None) -> bool:
+    """Whether a study's images say that they are of another patient; what is not said is no difference."""
+    known = connection.execute(select(patients).where(patients.c.id == known_id)).first()
+    if patient is None or known is None:
+        return False
+    said = ((patient.identifier, known.identifier), (patient.issuer, known.issuer))
+    return any(ours and theirs and ours != theirs for ours, theirs in said)
+
+
+def _uid_for(arrived: ArrivedStudy) -> str:
+    """Make a Study UID for a patient under whose UID another's study stands already; always the same one.
+
+    Two patients in one study break the standard (PS3.3 A.1.2), yet one must never be shown as the other.
+    """
+    assert arrived.patient is not None
+    words = arrived.uid, arrived.patient.issuer, arrived.patient.identifier
+    return uid_of_digest(hashlib.sha256("\0".join(words).encode()).digest())
 
 
 def _insert_study(

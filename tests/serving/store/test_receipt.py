@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import func, select
 
 from serving.store.queue import Placement, place, placement_of
+from serving.store.receipt import ArrivedPatient, ArrivedStudy
 from serving.store.sites import LOCAL_SITE
 from serving.store.studies import claim_next, find_study, mark
 from serving.store.tables import instances, objects, queue_entries, studies
@@ -78,6 +80,24 @@ def test_two_images_under_one_uid_are_both_kept(tmp_path: Path) -> None:
         other = receive(connection, study("s", image("a", content="other bytes")))
         repeated = receive(connection, study("s", image("a", content="other bytes")))
         assert (other.n_new, other.n_images, repeated.n_new) == (1, 2, 0)
+
+
+def test_two_patients_under_one_study_uid_are_two_studies(tmp_path: Path) -> None:
+    def sent(identifier: str, name: str) -> ArrivedStudy:
+        patient = ArrivedPatient("", identifier, identifier) if identifier else None
+        return replace(study("s", image(name)), patient=patient)
+
+    with opened(tmp_path) as database, database.writing() as connection:
+        first = receive(connection, sent("P1", "a"))
+        other = receive(connection, sent("P2", "b"))
+        assert other.study_key != first.study_key
+        assert (first.n_images, other.n_images) == (1, 1)
+        assert receive(connection, sent("P2", "c")).study_key == other.study_key
+        assert receive(connection, sent("P1", "d")).study_key == first.study_key
+        assert receive(connection, sent("", "e")).study_key == first.study_key
+        found = find_study(connection, site=LOCAL_SITE, key=other.study_key)
+        assert found is not None
+        assert found.patient == "P2"
 
 
 def test_another_site_sees_nothing_of_it(tmp_path: Path) -> None:
