@@ -70,7 +70,8 @@ def read_studies(
     -----
     A file without Study, Series or SOP Instance UID gets one made from its SHA-256 (``2.25.*``), the same
     at every reading. So does a file that repeats another's SOP Instance UID with other bytes: that breaks
-    the standard, yet hiding one of two images could hide the finding.
+    the standard, yet hiding one of two images could hide the finding. Files of one Study Instance UID that
+    name different patients are several studies of that UID: one is never shown as the other.
     """
     members: dict[str, _Member] = {}
     rejected: list[ImageError] = []
@@ -88,10 +89,16 @@ def read_studies(
                 continue
             member = _with_uid(member, uid_of_digest(digest))
         members[member.instance.sop_instance_uid] = member
-    by_study: dict[str, list[_Member]] = {}
+    by_study: dict[str, list[list[_Member]]] = {}
     for member in members.values():
-        by_study.setdefault(member.study_uid, []).append(member)
-    return tuple(_study(by_study[uid]) for uid in sorted(by_study)), tuple(rejected)
+        of_patients = by_study.setdefault(member.study_uid, [])
+        for group in of_patients:
+            if not _are_two_patients(_patient(group), member.study.patient):
+                group.append(member)
+                break
+        else:
+            of_patients.append([member])
+    return tuple(_study(group) for uid in sorted(by_study) for group in by_study[uid]), tuple(rejected)
 
 
 def _read_member(path: Path, character_set: str | None) -> _Member:
@@ -217,12 +224,24 @@ def _study(members: list[_Member]) -> Study:
     return Study(
         uid=facts.uid,
         series=tuple(series),
-        patient=next((member.study.patient for member in members if member.study.patient), None),
+        patient=_patient(members),
         context=max((member.study.context for member in members), key=_n_known),
         accession=next((member.study.accession for member in members if member.study.accession), ""),
         description=facts.description,
         performed_at=facts.performed_at,
     )
+
+
+def _patient(members: list[_Member]) -> PatientIdentity | None:
+    return next((member.study.patient for member in members if member.study.patient), None)
+
+
+def _are_two_patients(one: PatientIdentity | None, other: PatientIdentity | None) -> bool:
+    """Whether two files name different patients; what one of them does not say is no difference."""
+    if one is None or other is None:
+        return False
+    said = ((one.identifier, other.identifier), (one.issuer, other.issuer))
+    return any(ours and theirs and ours != theirs for ours, theirs in said)
 
 
 def _n_known(context: PatientContext) -> int:

@@ -250,29 +250,29 @@ def _dicom_studies(
         names = tuple(files[path] for path in study.paths)
         if len(names) > limits.max_files_per_study:
             refused = too_many_files(names[0], len(names), limits)
-            names = (*names, *copies.get(study.uid, ()))
+            names = (*names, *copies.get(study.paths[0], ()))
             yield Rejected(study.paths, names, refused, study_uid=study.uid)
         else:
             merged = dataclasses.replace(study, context=_merged(study.context, context))
-            yield Accepted(merged, names, tuple(copies.get(study.uid, ())))
+            yield Accepted(merged, names, tuple(copies.get(study.paths[0], ())))
 
 
 def _copies(
     files: Mapping[Path, str], studies: Sequence[Study], errors: Sequence[ImageError]
-) -> dict[str, list[str]]:
-    """Find the study of each file that was taken as a copy of another."""
-    study_of = {path: study.uid for study in studies for path in study.paths}
+) -> dict[Path, list[str]]:
+    """Find for each file that was taken as a copy of another the study, by its first path."""
+    study_of = {path: study.paths[0] for study in studies for path in study.paths}
     refused = {error.source for error in errors}
     spare = [path for path in files if path not in study_of and str(path) not in refused]
     if not spare:
         return {}
     # A folder may hold everything twice, and slices are all of one size: so by hash, not by pairs.
-    study_of_digest = {_digest(path): uid for path, uid in study_of.items()}
-    copies: dict[str, list[str]] = {}
+    study_of_digest = {_digest(path): first for path, first in study_of.items()}
+    copies: dict[Path, list[str]] = {}
     for path in spare:
-        uid = study_of_digest.get(_digest(path))
-        if uid is not None:
-            copies.setdefault(uid, []).append(files[path])
+        first = study_of_digest.get(_digest(path))
+        if first is not None:
+            copies.setdefault(first, []).append(files[path])
     return copies
 
 

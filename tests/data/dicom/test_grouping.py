@@ -151,6 +151,20 @@ def test_files_belong_together_by_their_uids(make_dicom: MakeDicom) -> None:
     ]
 
 
+def test_two_patients_under_one_study_uid_are_two_studies(make_dicom: MakeDicom) -> None:
+    paths = [
+        make_dicom(PIXELS, name=f"{number}.dcm", SOPInstanceUID=f"1.2.{number}", PatientID=patient)
+        for number, patient in enumerate(["P1", "P2", "", "P1"])
+    ]
+    studies, rejected = read_studies(paths)
+    assert rejected == ()
+    assert [study.patient.identifier for study in studies if study.patient] == ["P1", "P2"]
+    assert [{path.name for path in study.paths} for study in studies] == [
+        {"0.dcm", "2.dcm", "3.dcm"},
+        {"1.dcm"},
+    ]
+
+
 def test_a_second_copy_is_the_same_image(make_dicom: MakeDicom, tmp_path: Path) -> None:
     path = make_dicom(PIXELS)
     copy = Path(shutil.copy(path, tmp_path / "copy.dcm"))
