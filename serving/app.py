@@ -1,6 +1,8 @@
 """Builds the application; the one place where its parts are put together."""
 
+from collections.abc import Callable, Collection
 from importlib import metadata
+from ipaddress import ip_address
 
 from fastapi import Depends, FastAPI, Request
 
@@ -33,8 +35,43 @@ def refuse_foreign_pages(request: Request) -> None:
         )
 
 
-def create_app(*, intake: Intake, worklist: Worklist, studies: Studies, operations: Operations) -> FastAPI:
-    """Build the application around its parts."""
+def refuse_unknown_hosts(names: Collection[str]) -> Callable[[Request], None]:
+    """Make the check that a request names this service by an address, localhost, or one of `names`.
+
+    A page can have its own name lead to this machine (DNS rebinding); its browser then takes the worklist
+    for that page's own. The name that such a request carries gives it away.
+    """
+    known = {"localhost", *(name.lower() for name in names)}
+
+    def refuse_unknown_host(request: Request) -> None:
+        name = (request.url.hostname or "").lower()
+        if name not in known and not _is_address(name):
+            raise ServiceError(
+                Problem.UNKNOWN_HOST,
+                f"This service is not known as {name!r}: open it by its address, or have the operator add "
+                "the name to FIRSTREAD_HOST_NAMES.",
+            )
+
+    return refuse_unknown_host
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def create_app(
+    *,
+    intake: Intake,
+    worklist: Worklist,
+    studies: Studies,
+    operations: Operations,
+    host_names: Collection[str] = (),
+) -> FastAPI:
+    """Build the application around its parts; `host_names` are those under which it may be reached."""
     app = FastAPI(
         title="firstread",
         summary="Receives studies, scores them and orders the worklist. For prioritisation only.",
@@ -43,7 +80,7 @@ def create_app(*, intake: Intake, worklist: Worklist, studies: Studies, operatio
         docs_url=None,  # its page takes scripts from elsewhere
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
-        dependencies=[Depends(refuse_foreign_pages)],
+        dependencies=[Depends(refuse_unknown_hosts(host_names)), Depends(refuse_foreign_pages)],
     )
     answer_with_problems(app)
     app.add_middleware(Protection)

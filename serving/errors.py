@@ -20,6 +20,7 @@ class Problem(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     FOREIGN_PAGE = "foreign-page"
+    UNKNOWN_HOST = "unknown-host"
     NOT_FOUND = "not-found"
     NOT_ACCEPTABLE = "not-acceptable"
     FRAME_UNREADABLE = "frame-unreadable"
@@ -37,6 +38,7 @@ STATUS_OF_PROBLEM: Mapping[Problem, HTTPStatus] = {
     Problem.IDEMPOTENCY_KEY_REUSED: HTTPStatus.UNPROCESSABLE_ENTITY,
     Problem.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Problem.FOREIGN_PAGE: HTTPStatus.FORBIDDEN,
+    Problem.UNKNOWN_HOST: HTTPStatus.MISDIRECTED_REQUEST,
     Problem.NOT_FOUND: HTTPStatus.NOT_FOUND,
     Problem.NOT_ACCEPTABLE: HTTPStatus.NOT_ACCEPTABLE,
     Problem.FRAME_UNREADABLE: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -38,6 +38,11 @@ class Settings(BaseSettings):
     )
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0 asks the system for a free port.")
+    host_names: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names, comma-separated, under which browsers reach the service; localhost and plain "
+        "addresses always do.",
+    )
     workers: int = Field(
         default=1,
         ge=1,
@@ -60,6 +65,13 @@ class Settings(BaseSettings):
     def _split_as_path(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
+        return value
+
+    @field_validator("host_names", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
     @property

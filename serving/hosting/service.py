@@ -94,6 +94,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
             worklist=Worklist(database),
             studies=Studies(database, Renderer(objects)),
             operations=operations,
+            host_names=settings.host_names,
         )
         n_taken_up = backlog.start()
         try:

@@ -110,6 +110,7 @@ def in_process(
         worklist=Worklist(database),
         studies=Studies(database, Renderer(objects)),
         operations=operations,
+        host_names=["testserver"],
     )
     with TestClient(app, raise_server_exceptions=False) as client:
         yield Service(client, backlog, database, objects, intake)

@@ -441,3 +441,26 @@ def test_the_description_of_the_interface_names_every_operation_and_its_errors(s
         for operation in operations.values():
             assert "application/problem+json" in operation["responses"]["4XX"]["content"]
             assert "HTTPValidationError" not in str(operation)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("testserver", 200),  # named by the operator
+        ("localhost:8080", 200),
+        ("127.0.0.1:8080", 200),
+        ("[::1]:8080", 200),
+        ("evil.example", 421),  # a page's own name that was made to lead here
+        ("evil.example:8080", 421),
+        ("127.0.0.1.evil.example", 421),
+    ],
+)
+def test_a_request_under_a_name_that_is_not_ours_is_told_nothing(
+    service: Service, host: str, status: int
+) -> None:
+    answer = service.client.get("/api/v1/worklist", headers={"Host": host})
+
+    assert answer.status_code == status
+    if status == 421:
+        assert answer.json()["code"] == "unknown-host"
+        assert "FIRSTREAD_HOST_NAMES" in answer.json()["detail"]
