@@ -53,6 +53,10 @@ class Settings(BaseSettings):
         default=(SHIPPED_MODELS,), description="Folders of models, separated as in PATH."
     )
 
+    policy: Path | None = Field(
+        default=None, description="A hospital's own times to reading; else serving/worklist/policy.toml."
+    )
+
     # A head CT of 600 slices of 512 KB is 300 MB; the rest is room for a zip of a whole examination.
     max_upload_bytes: int = Field(default=2 * 1024**3, ge=1)
     # As many as one study may have: the largest routine CT has about 3,000 slices.

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from models.registry import Registry
 from serving.app import create_app
+from serving.errors import StartError
 from serving.hosting.home import occupied
 from serving.intake.interrupted import clear_spool
 from serving.intake.service import Intake
@@ -24,7 +25,7 @@ from serving.store.sites import ensure_local_site
 from serving.studies.rendering import Renderer
 from serving.studies.service import Studies
 from serving.worklist.placement import Placer
-from serving.worklist.policy import read_policy
+from serving.worklist.policy import PolicyError, read_policy
 from serving.worklist.service import Worklist
 
 # Asked for by name and never replaced in silence: a session that runs elsewhere is refused.
@@ -48,8 +49,12 @@ def running(settings: Settings) -> Iterator[RunningService]:
     Raises
     ------
     StartError
-        If the home is taken, cannot be written or was made by a later version.
+        If the home is taken, cannot be written or was made by a later version, or the policy is refused.
     """
+    try:
+        placer = Placer(read_policy(settings.policy))
+    except PolicyError as error:
+        raise StartError(f"FIRSTREAD_POLICY: {error}") from error
     with occupied(settings):
         database = open_database(settings.database_file)
         with database.writing() as connection:
@@ -57,7 +62,6 @@ def running(settings: Settings) -> Iterator[RunningService]:
         objects = ObjectStore(settings.objects_folder)
         clear_spool(settings.spool_folder, database, objects)
         registry = Registry(settings.model_folders)
-        placer = Placer(read_policy())
         pool = ScoringPool(settings.model_folders, workers=settings.workers, providers=PROVIDERS)
         backlog = Backlog(
             database=database,

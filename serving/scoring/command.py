@@ -91,7 +91,8 @@ def score(
     from data.study import PatientContext, Sex
     from serving.intake.gather import Accepted, find_studies
     from serving.scoring.stream import score_each
-    from serving.worklist.policy import read_policy
+    from serving.settings import Settings
+    from serving.worklist.policy import PolicyError, read_policy
 
     context = PatientContext(
         age_years=age,
@@ -102,7 +103,10 @@ def score(
     )
     folders = _model_folders(models)
     registry = _read_models(folders, model, provider)
-    policy = read_policy()
+    try:
+        policy = read_policy(Settings().policy)
+    except PolicyError as error:
+        raise typer.BadParameter(f"FIRSTREAD_POLICY: {error}") from error
     # A terminated program still removes what it unpacked.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="firstread-") as scratch:

@@ -93,8 +93,8 @@ class Policy:
         return next((tier for tier, bound in self.tier_bounds if minutes <= bound * (1 + 1e-9)), Tier.LOW)
 
 
-def read_policy(path: Path = SHIPPED_POLICY) -> Policy:
-    """Read and check a policy file.
+def read_policy(path: Path | None = None) -> Policy:
+    """Read and check a policy file: a hospital's own, or the one that comes with the product.
 
     Raises
     ------
@@ -103,6 +103,7 @@ def read_policy(path: Path = SHIPPED_POLICY) -> Policy:
         every class's time; priorities, severities and tiers rise; every model's longest time is longer
         than that of an unscored study.
     """
+    path = path or SHIPPED_POLICY
     try:
         document = _Document.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as problem:

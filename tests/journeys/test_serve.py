@@ -156,3 +156,20 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "FIRSTREAD_MAX_UPLOAD_FILES" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_policy_that_breaks_a_rule_is_refused_with_its_file_and_place(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text("schema_version = 1\n", encoding="utf-8")
+    done = subprocess.run(
+        command("serve", "--port", "0"),
+        env=environment(tmp_path / "home", FIRSTREAD_POLICY=str(policy)),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"FIRSTREAD_POLICY: {policy}" in done.stderr
+    assert "unscored" in done.stderr
+    assert "Traceback" not in done.stderr
