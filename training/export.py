@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from onnx import ModelProto
 from torch import Tensor, nn
 
 from models import novelty
@@ -114,7 +115,18 @@ def to_onnx(network: ImageClassifier, px: int) -> bytes:
         )
     if program is None:
         raise ExportError("torch's exporter gave no program")
-    return bytes(program.model_proto.SerializeToString())
+    model = program.model_proto
+    _forget_where_it_was_made(model)
+    return bytes(model.SerializeToString())
+
+
+def _forget_where_it_was_made(model: ModelProto) -> None:
+    """Drop the exporter's notes on each node: stack traces, with the paths of the machine that exported."""
+    graph = model.graph
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    for part in (model, graph, *graph.node, *values, *model.functions):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
 
 
 @torch.inference_mode()

@@ -27,7 +27,8 @@ class SourceSpec(_Section):
     """The labelled set: its kind (one of `training.sources`), and its folder.
 
     `folder` is absolute, or lies under the folder of data sets that the environment or the command line
-    names. A `manifest` needs `table`, the CSV's name within the folder.
+    names. A `manifest` needs `table`, the CSV's name within the folder. `options` are those of the kind's
+    own reader: ``finding = "Pneumonia"`` for `nih_cxr14`, ``year = 2019`` for `isic`.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class SourceSpec(_Section):
     licence: str
     table: str | None = None
     limits: tuple[str, ...] = ()
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _table_where_it_belongs(self) -> Self:
@@ -249,7 +251,7 @@ class Recipe(_Section):
         """Hash of what decides the weights: a run may go on when only names, codes or limits changed."""
         decisive = {"seed", "folds", "input", "network", "stages", "optimiser", "loss", "augment", "stopping"}
         content = self.model_dump(mode="json", include=decisive)
-        source = {"kind": self.source.kind, "table": self.source.table}
+        source = {"kind": self.source.kind, "table": self.source.table, **self.source.options}
         return _sha256({**content, "classes": self.class_keys, "source": source})
 
 

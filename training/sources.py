@@ -5,6 +5,7 @@ An image goes the way it goes in service: read as a study's frame, then :func:`m
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import Parameter, signature
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,22 +14,40 @@ from numpy.typing import NDArray
 
 from data.dicom.grouping import read_studies
 from data.photo import is_photo, read_photo
-from data.sources import ct_ich, dicom_folder, ham10000, kermany, lidc, manifest, pad_ufes_20
+from data.sources import (
+    ct_ich,
+    ddi,
+    dicom_folder,
+    fitzpatrick17k,
+    ham10000,
+    isic,
+    kermany,
+    lidc,
+    manifest,
+    nih_cxr14,
+    pad_ufes_20,
+    rsna_ich,
+)
 from data.study import Frame, LabelledImage
 from models.card import Colour, InputSpec
 from models.preprocess import frame_input
 from training.errors import DatasetError
 from training.recipe import SourceSpec
 
-KINDS: Mapping[str, Callable[[Path], Iterator[LabelledImage]]] = MappingProxyType(
+KINDS: Mapping[str, Callable[..., Iterator[LabelledImage]]] = MappingProxyType(
     {
         "ct_ich": ct_ich.read_images,
+        "ddi": ddi.read_images,
         "dicom_folder": dicom_folder.read_images,
+        "fitzpatrick17k": fitzpatrick17k.read_images,
         "ham10000": ham10000.read_images,
+        "isic": isic.read_images,
         "kermany": kermany.read_images,
         "lidc": lidc.read_images,
         "manifest": manifest.read_images,
+        "nih_cxr14": nih_cxr14.read_images,
         "pad_ufes_20": pad_ufes_20.read_images,
+        "rsna_ich": rsna_ich.read_images,
     }
 )
 
@@ -39,13 +58,23 @@ def read_source(spec: SourceSpec, root: Path) -> Iterator[LabelledImage]:
     Raises
     ------
     DatasetError
-        If there is no such kind of source.
+        If there is no such kind of source, or it has no such option.
     data.errors.ManifestError
         If the source's table and files disagree.
     """
     if spec.kind not in KINDS:
         raise DatasetError(f"there is no kind of source {spec.kind!r}; expected one of {', '.join(KINDS)}")
-    return KINDS[spec.kind](root if spec.table is None else root / spec.table)
+    read_images = KINDS[spec.kind]
+    known = [
+        name
+        for name, option in signature(read_images).parameters.items()
+        if option.kind is Parameter.KEYWORD_ONLY
+    ]
+    if unknown := sorted(spec.options.keys() - set(known)):
+        raise DatasetError(
+            f"source {spec.kind!r} has no option {', '.join(unknown)}; it has {', '.join(known) or 'none'}"
+        )
+    return read_images(root if spec.table is None else root / spec.table, **spec.options)
 
 
 def surroundings(images: Sequence[LabelledImage], colour: Colour) -> list[tuple[tuple[int, ...], int]]:

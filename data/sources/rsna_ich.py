@@ -90,7 +90,7 @@ def read_images(root: Path, *, slices: Path | None = None) -> Iterator[LabelledI
     """
     table = _table(root)
     marks_of_image = _read_marks(table)
-    prepared = slices or root / SLICES_TABLE
+    prepared = Path(slices) if slices else root / SLICES_TABLE
     places = (
         _read_prepared(prepared, table, marks_of_image)
         if slices or prepared.is_file()

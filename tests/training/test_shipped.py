@@ -28,6 +28,13 @@ def test_the_shipped_model_is_its_recipes_and_every_file_is_small() -> None:
     assert all(path.stat().st_size <= MAX_BYTES for path in MODEL.iterdir())
 
 
+def test_no_file_tells_where_it_was_made() -> None:
+    for path in MODEL.iterdir():
+        content = path.read_bytes()
+        assert b"training/export.py" not in content, path  # as a stack trace of the exporter has it
+        assert b"/site-packages/" not in content, path
+
+
 def test_its_card_says_what_it_is_for_and_that_it_may_not_be_sold() -> None:
     text = (MODEL / "CARD.md").read_text(encoding="utf-8")
 
