@@ -1,11 +1,20 @@
 """What tests share: where the real images are."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C, also where a shell that started the tests in the background has them ignore it.
+
+    The programs under test would inherit that, and their tests of Ctrl-C wait for ever.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
