@@ -8,6 +8,7 @@ abstains, and the study keeps the place of one that was not scored.
 import io
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64] | NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class NoveltyModel:
     """Classes of feature vectors that share one covariance; what :func:`distance` needs.
 
@@ -61,6 +62,16 @@ class NoveltyModel:
         for name in ("residual_scale", "threshold", "acceptance"):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number above 0")
+
+    @cached_property
+    def wide_basis(self) -> NDArray[np.float64]:
+        """The basis in float64; made once, since to make it costs more than to measure a picture."""
+        return self.basis.astype(np.float64)
+
+    @cached_property
+    def split_means(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Each class's mean along the basis, (n_classes, n_components), and what the basis leaves out."""
+        return _split(self.means.astype(np.float64), self.wide_basis)
 
 
 def fit(
@@ -163,15 +174,23 @@ def distance(features: Floats, model: NoveltyModel) -> NDArray[np.float64]:
         raise ValueError(f"features are {values.shape}, expected (n_samples, {model.means.shape[1]})")
     finite = np.isfinite(values).all(axis=1)
     nearest = np.full(len(values), np.inf)
-    basis, scales = model.basis.astype(np.float64), model.scales.astype(np.float64)
-    for mean in model.means.astype(np.float64):
-        offset = values[finite] - mean
-        along = offset @ basis
+    # Split once, not once a class: the split is linear, so that of a difference is the difference of both.
+    along, left_over = _split(values[finite], model.wide_basis)
+    for along_mean, left_over_mean in zip(*model.split_means, strict=True):
         # the difference itself, not that of two squares, which would lose half the digits
-        left_over = offset - along @ basis.T
-        squared = ((along / scales) ** 2).sum(axis=1) + ((left_over / model.residual_scale) ** 2).sum(axis=1)
+        inside = (along - along_mean) / model.scales
+        outside = (left_over - left_over_mean) / model.residual_scale
+        squared = (inside**2).sum(axis=1) + (outside**2).sum(axis=1)
         nearest[finite] = np.minimum(nearest[finite], np.sqrt(squared))
     return nearest
+
+
+def _split(
+    vectors: NDArray[np.float64], basis: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give each vector's coordinates along the basis, and what of it the basis leaves out."""
+    along = vectors @ basis
+    return along, vectors - along @ basis.T
 
 
 def to_npz(model: NoveltyModel) -> bytes:
