@@ -135,7 +135,8 @@ class Instance:
     """One stored object: a photograph's file or a DICOM instance.
 
     `unit` is None for pictures without quantities behind them (photographs, colour). `rows` and
-    `columns` are those of the picture as displayed, in pixels.
+    `columns` are those of the picture as displayed, in pixels. `image_type` holds the terms of Image Type
+    (``LOCALIZER`` for a scout, PS3.3 C.8.2.1.1.1), none where there is none.
     """
 
     path: Path
@@ -148,19 +149,22 @@ class Instance:
     is_colour: bool
     unit: QuantityUnit | None
     reader: FrameReader = field(repr=False, compare=False)
+    image_type: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture of an instance.
 
-    `index` counts from 0 in stored order; `position_mm` is its place along the series' normal, None
-    where there is no geometry.
+    `index` counts from 0 in stored order; `position_mm` is its place along `normal`, a direction in the
+    patient's coordinates (x to the left, y to the back, z to the head) that all frames of one orientation
+    share. Both are None where there is no geometry.
     """
 
     instance: Instance
     index: int
     position_mm: float | None = None
+    normal: tuple[float, float, float] | None = None
 
     @property
     def number(self) -> int:
@@ -178,7 +182,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Frames that belong together, in reading order: by geometry where there is one."""
+    """Frames that belong together, in reading order: by geometry where there is one.
+
+    `kernel` is CT's Convolution Kernel, in its maker's own terms.
+    """
 
     uid: str
     modality: Modality
@@ -188,6 +195,7 @@ class Series:
     body_part: str = ""
     laterality: str = ""
     view: str = ""
+    kernel: str = ""
 
     @property
     def instances(self) -> tuple[Instance, ...]:

@@ -161,6 +161,9 @@ def _instance(path: Path, header: Header, picture: Picture, digest_uid: str) -> 
         is_colour=picture.is_colour,
         unit=picture.unit,
         reader=DicomReader(path),
+        image_type=tuple(
+            term.strip().upper() for term in header.text("ImageType").split("\\") if term.strip()
+        ),
     )
 
 
@@ -187,7 +190,16 @@ def _series_facts(header: Header, uid: str) -> Series:
         body_part=body_part,
         laterality=laterality,
         view=view,
+        kernel=_kernel(header),
     )
+
+
+def _kernel(header: Header) -> str:
+    for group in functional_groups(header.dataset, 0):
+        for item in items_of(group, "CTReconstructionSequence"):
+            if kernel := text_of(item, "ConvolutionKernel"):
+                return kernel
+    return header.text("ConvolutionKernel")
 
 
 def _study_facts(header: Header, uid: str, body_part: str) -> Study:
@@ -265,6 +277,7 @@ def _series(members: list[_Member]) -> Series:
         body_part=facts.body_part,
         laterality=facts.laterality,
         view=facts.view,
+        kernel=facts.kernel,
     )
 
 
@@ -288,10 +301,10 @@ def _in_reading_order(frames: list[tuple[Frame, Plane | None]]) -> list[Frame]:
         else:
             stacks.append((plane, [(plane.distance_mm(plane.normal), frame)]))
     ordered: list[Frame] = []
-    for _, stack in stacks:
+    for first, stack in stacks:
         # Frames at one place (phases, echoes) keep the order in which they are filed: the sort is stable.
         for position, frame in sorted(stack, key=lambda entry: round(entry[0], 3)):
-            ordered.append(Frame(frame.instance, frame.index, position))
+            ordered.append(Frame(frame.instance, frame.index, position, first.normal))
     return ordered + loose
 
 

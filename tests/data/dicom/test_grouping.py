@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -295,3 +296,18 @@ def test_a_segmentation_beside_its_images_is_set_apart(datasets: Path) -> None:
     studies, rejected = read_studies((datasets / "qin_headneck_pet").rglob("*.dcm"))
     assert [len(list(study.frames)) for study in studies] == [299]
     assert [error.reason for error in rejected] == [Reason.UNSUPPORTED_CONTENT]
+
+
+def test_a_slice_says_its_orientation_its_kernel_and_what_kind_of_image_it_is(tmp_path: Path) -> None:
+    slices = np.zeros((2, 16, 16), np.int16)
+    info = ObjectInfo(seed="a", label="a")
+    for path in write_ct_series(tmp_path, slices, info=info, spacing_mm=(1.0, 1.0), thickness_mm=5.0):
+        dataset = pydicom.dcmread(path)
+        dataset.ConvolutionKernel = "H30s"
+        dataset.save_as(path)
+
+    (study,), _ = read_studies(tmp_path.iterdir())
+
+    assert study.series[0].kernel == "H30s"
+    assert [frame.normal for frame in study.frames] == [(0.0, 0.0, 1.0)] * 2
+    assert {frame.instance.image_type for frame in study.frames} == {("ORIGINAL", "PRIMARY", "AXIAL")}
