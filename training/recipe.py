@@ -16,6 +16,7 @@ from models.card import ClassKey, ClassSpec, InputRules, InputSpec, Pooling, Slu
 from training.errors import RecipeError
 
 SplitPart = Literal["train", "validation", "test"]
+from training.faults import tell_faults
 Part = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -261,10 +262,11 @@ def read_recipe(path: Path) -> Recipe:
     Raises
     ------
     RecipeError
-        If the file is missing, is no TOML, or a key is unknown, missing or has a wrong value.
+        If the file is missing, is no TOML, or a key is unknown, missing or has a wrong value; names the line.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -272,15 +274,9 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        faults = "; ".join(_fault(detail["loc"], detail["msg"]) for detail in error.errors())
-        raise RecipeError(f"{path}: {faults}") from error
+        raise RecipeError(f"{path}, {tell_faults(Recipe, text, error.errors())}") from error
 
 
 def _sha256(content: dict[str, object]) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _fault(location: tuple[int | str, ...], message: str) -> str:
-    key = ".".join(str(part) for part in location) or "the recipe"
-    return f"{key}: {message[:1].lower()}{message[1:]}"

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from models.networks.efficientnet_lite import N_FEATURES, VARIANTS, EfficientNetLite
+from models.networks.folding import fold_normalisation
 from models.networks.outputs import ImageClassifier
 from models.networks.torchvision_operators import create_feature_extractor, get_graph_node_names
 from models.networks.torchvision_operators import models as torchvision_models
@@ -33,6 +34,8 @@ def build_network(
     pretrained: bool = False,
     dropout: float = 0.2,
     drop_path: float = 0.0,
+    folded: bool = False,
+    frozen_blocks: int = 0,
 ) -> ImageClassifier:
     """Make a network with a fresh head for `n_classes`.
 
@@ -48,17 +51,30 @@ def build_network(
         for its own.
     dropout, drop_path : float
         Regularisation while training; torchvision's networks have no `drop_path`.
+    folded : bool
+        Batch normalisation is folded into the convolutions (:mod:`models.networks.folding`).
+    frozen_blocks : int
+        The stem and so many of the first blocks are not trained. Only folded networks of ours take it:
+        the statistics of a normalisation would still move.
 
     Raises
     ------
     UnknownNetworkError
-        If there is no such network or it does not end in a map (vision transformers).
+        If there is no such network, it does not end in a map (vision transformers), or it cannot be
+        folded or frozen as asked.
     models.networks.weights.WeightsError
         If the packaged weights are missing.
     """
     if name in VARIANTS:
-        return _efficientnet_lite(name, n_classes, pretrained, dropout, drop_path)
+        network = _efficientnet_lite(name, n_classes, pretrained, dropout, drop_path)
+        if folded:
+            fold_normalisation(network)
+        if frozen_blocks:
+            _freeze(network, frozen_blocks, folded=folded)
+        return network
     if name.startswith(TORCHVISION):
+        if folded or frozen_blocks:
+            raise UnknownNetworkError(f"{name!r} is neither folded nor frozen; only our own networks are")
         return _torchvision_network(name, n_classes, pretrained, dropout)
     raise UnknownNetworkError(
         f"there is no network {name!r}; expected one of {', '.join(VARIANTS)}, or "
@@ -83,6 +99,18 @@ def _efficientnet_lite(
             {key: value for key, value in weights.items() if not key.startswith("head.")}
         )
     return network
+
+
+def _freeze(network: ImageClassifier, n_blocks: int, *, folded: bool) -> None:
+    trunk = network.trunk
+    if not folded or not isinstance(trunk, EfficientNetLite) or n_blocks > len(trunk.blocks):
+        raise UnknownNetworkError(
+            f"the first {n_blocks} blocks cannot be frozen: it takes a folded network with so many"
+        )
+    trunk.stem.requires_grad_(requires_grad=False)
+    for block in list(trunk.blocks.children())[:n_blocks]:
+        block.requires_grad_(requires_grad=False)
+        block.drop_path = 0.0
 
 
 def _torchvision_network(name: str, n_classes: int, pretrained: bool, dropout: float) -> ImageClassifier:

@@ -37,10 +37,14 @@ def _broken(tiny_recipe: Path, tmp_path: Path, old: str, new: str) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("drop_path = 0.1", "drop_pth = 0.1", "network.drop_pth: extra inputs are not permitted"),
-        ("learning_rate = 0.001", "", "optimiser.learning_rate: field required"),
+        (
+            "drop_path = 0.1",
+            "drop_pth = 0.1",
+            "line 34: network.drop_pth is no key of a recipe; is drop_path meant?",
+        ),
+        ("learning_rate = 0.001", "", "line 46: optimiser.learning_rate: field required"),
         ("learning_rate = 0.001", "learning_rate = -1", "optimiser.learning_rate: input should be greater"),
-        ("px = 24", "px = 'small'", "stages.0.px: input should be a valid integer"),
+        ("px = 24", "px = 'small'", "line 38: stages.0.px: input should be a valid integer"),
         ('positive = ["mel"]', 'positive = ["scc"]', "positive names unknown classes: scc"),
         ("px = 32", "px = 48", "the last stage trains at 48 px, but the input is 32 x 32"),
         ('name = "balanced"', 'name = "rule-in"', "rule-in must state a sensitivity or a specificity"),
