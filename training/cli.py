@@ -33,6 +33,10 @@ Threads = Annotated[
 CheckpointMinutes = Annotated[
     float, typer.Option("--checkpoint-minutes", min=0.0, help="How much work a kill may cost at most.")
 ]
+Fold = Annotated[
+    int | None,
+    typer.Option("--fold", min=0, help="One fold of a crossed recipe; its run lies in fold-N."),
+]
 Destination = Annotated[
     Path | None,
     typer.Option(
@@ -50,32 +54,34 @@ def program() -> None:
 def fit(
     recipe: RecipePath,
     *,
+    fold: Fold = None,
     run: RunFolder = None,
     data: DataFolder = None,
     device: DeviceName = Device.CPU,
     threads: Threads = None,
     checkpoint_minutes: CheckpointMinutes = 5.0,
 ) -> None:
-    """Train; a run that was cut off is continued."""
+    """Train; a run that was cut off is continued. A crossed recipe trains fold by fold."""
     from training.work import open_work
 
-    work = open_work(recipe, run=run, datasets=data, device=device, threads=threads)
-    typer.echo(f"the best weights are in {work.fit(checkpoint_minutes)}")
+    work = open_work(recipe, run=run, datasets=data, device=device, threads=threads, fold=fold)
+    typer.echo(f"the weights are in {work.fit(checkpoint_minutes)}")
 
 
 @app.command()
 def evaluate(
     recipe: RecipePath,
     *,
+    fold: Fold = None,
     run: RunFolder = None,
     data: DataFolder = None,
     device: DeviceName = Device.CPU,
     threads: Threads = None,
 ) -> None:
-    """Measure the best weights on the test folds."""
+    """Measure on the test folds; a crossed recipe on all rows, each scored by a network that never saw it."""
     from training.work import open_work
 
-    work = open_work(recipe, run=run, datasets=data, device=device, threads=threads)
+    work = open_work(recipe, run=run, datasets=data, device=device, threads=threads, fold=fold)
     typer.echo(f"the figures are in {work.evaluate()}")
 
 

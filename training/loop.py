@@ -20,7 +20,6 @@ from rich.progress import Progress as ProgressBar
 
 from models.calibration import softmax
 from models.measures import accuracy, balanced_accuracy, macro_auc
-from models.networks.build import build_network
 from models.networks.outputs import ImageClassifier
 from training import checkpoint
 from training.augment import build_augmentation
@@ -29,6 +28,7 @@ from training.ema import MovingAverage
 from training.errors import TrainingError
 from training.inference import as_images, move, predict
 from training.loss import class_weights, draw_rows, mix, one_hot, soft_cross_entropy
+from training.network import network_of
 from training.recipe import Recipe
 from training.run import Run
 from training.schedule import learning_rate_part
@@ -78,13 +78,7 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
     loss_weights = None if draws_by_class else torch.tensor(weights, dtype=torch.float32, device=device)
 
     torch.manual_seed(recipe.seed)
-    network = build_network(
-        recipe.network.name,
-        n_classes=n_classes,
-        pretrained=recipe.network.pretrained and not run.checkpoint.exists(),
-        dropout=recipe.network.dropout,
-        drop_path=recipe.network.drop_path,
-    )
+    network = network_of(recipe, pretrained=recipe.network.pretrained and not run.checkpoint.exists())
     move(network, device)
     average = MovingAverage(network, recipe.optimiser.ema_decay)
     optimiser = _optimiser(network, recipe)
@@ -177,7 +171,7 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
 
 def average_network(recipe: Recipe, average: MovingAverage, device: torch.device) -> ImageClassifier:
     """Make the network whose weights are the moving average."""
-    network = build_network(recipe.network.name, n_classes=len(recipe.classes))
+    network = network_of(recipe)
     network.load_state_dict(average.state)
     move(network, device)
     network.eval()
@@ -196,6 +190,7 @@ def _optimiser(network: torch.nn.Module, recipe: Recipe) -> torch.optim.AdamW:
             {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
         ],
         lr=recipe.optimiser.learning_rate,
+        fused=True,
     )
 
 
@@ -211,7 +206,9 @@ def _figures(
     rows: NDArray[np.intp],
     device: torch.device,
 ) -> dict[str, float]:
-    """Measure the averaged weights on the validation folds."""
+    """Measure the averaged weights on the validation folds, if there are any."""
+    if not rows.size:
+        return {}
     probabilities = softmax(predict(network, pixels, rows, device).logits)
     truth = labelled.labels[rows]
     predicted = probabilities.argmax(axis=1).astype(np.int64)
@@ -224,13 +221,19 @@ def _figures(
 
 
 def _note_the_epoch(recipe: Recipe, progress: checkpoint.Progress, average: MovingAverage, run: Run) -> None:
-    """Keep the weights if this epoch is the best of the last stage, whose size is the one that ships."""
-    if not _is_in_last_stage(recipe, progress.epoch):
-        return
-    monitor = recipe.stopping.monitor
-    best = progress.best_epoch
-    score = progress.history[-1][monitor]
-    if best is None or score > progress.history[best][monitor]:
+    """Keep the weights if this epoch is the one to take: the best of the last stage, or the very last.
+
+    The size of the last stage is the one that ships.
+    """
+    if recipe.stopping.choose == "last":
+        is_chosen = progress.epoch + 1 == recipe.n_epochs
+    elif not _is_in_last_stage(recipe, progress.epoch):
+        is_chosen = False
+    else:
+        monitor, best = recipe.stopping.monitor, progress.best_epoch
+        score = progress.history[-1][monitor]
+        is_chosen = best is None or score > progress.history[best][monitor]
+    if is_chosen:
         progress.best_epoch = progress.epoch
         origin = {"fit_sha256": recipe.fit_sha256, "epoch": progress.epoch + 1}
         # One key: safetensors writes several in an order that changes from run to run.
@@ -242,8 +245,8 @@ def _is_in_last_stage(recipe: Recipe, epoch: int) -> bool:
 
 
 def _is_over(recipe: Recipe, progress: checkpoint.Progress) -> bool:
-    if progress.epoch >= recipe.n_epochs:
-        return True
+    if progress.epoch >= recipe.n_epochs or recipe.stopping.choose == "last":
+        return progress.epoch >= recipe.n_epochs
     waited = 0 if progress.best_epoch is None else progress.epoch - 1 - progress.best_epoch
     return waited >= recipe.stopping.patience_epochs
 

@@ -1,5 +1,6 @@
 """What the best weights of a run give for a part of the split, kept in a file beside the truth."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -35,6 +36,21 @@ class ScoredSet:
     def n_groups(self) -> int:
         """How many lesions or patients the rows show."""
         return len(np.unique(self.groups))
+
+    def at(self, rows: NDArray[np.intp]) -> "ScoredSet":
+        """Give these rows alone, in this order."""
+        return ScoredSet(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+
+def join(parts: Iterable[ScoredSet]) -> ScoredSet:
+    """Put the rows of several sets one after the other; there must be one set at least."""
+    held = tuple(parts)
+    return ScoredSet(
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in held])
+            for field in fields(ScoredSet)
+        }
+    )
 
 
 def write_scored(path: Path, scored: ScoredSet) -> None:

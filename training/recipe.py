@@ -1,12 +1,14 @@
 """A recipe: everything that decides what a run gives, in one TOML file.
 
 Two runs of one recipe on one machine give the same weights, bit for bit; its hash names them both. What
-does not change the result (where the data lie, how many threads, which device) is no part of it.
+does not change the result (where the data lie, how many threads, which device) is no part of it. A key that
+came later is no part of the hash while it has its default, so that older recipes keep theirs.
 """
 
 import hashlib
 import json
 import tomllib
+from operator import not_
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -14,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from models.card import ClassKey, ClassSpec, InputRules, InputSpec, Pooling, Slug
 from training.errors import RecipeError
+from training.faults import tell_faults
 
 SplitPart = Literal["train", "validation", "test"]
-from training.faults import tell_faults
 Part = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -48,15 +50,32 @@ class SourceSpec(_Section):
 
 
 class FoldSpec(_Section):
-    """Which folds of how many train, choose and measure; groups are never torn apart."""
+    """Which folds of how many train, choose and measure; groups are never torn apart.
+
+    With `cross` each fold is tested once, by a network that the others trained (:meth:`Recipe.of_fold`);
+    `test` are then all folds, and neither it nor `validation` is stated.
+    """
 
     n: int = Field(ge=2)
     seed: int = 0
     test: tuple[int, ...] = (0,)
     validation: tuple[int, ...] = (1,)
+    cross: bool = Field(default=False, exclude_if=not_)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _test_each_fold_when_crossed(cls, content: object) -> object:
+        if not isinstance(content, dict) or content.get("cross") is not True:
+            return content
+        if stated := {"test", "validation"} & content.keys():
+            raise ValueError(f"cross tests each fold in turn; leave {' and '.join(sorted(stated))} out")
+        n_folds = content.get("n")
+        return content | {"test": range(n_folds if isinstance(n_folds, int) else 0), "validation": ()}
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
+        if self.cross:
+            return self
         held_out = (*self.test, *self.validation)
         if not self.test or not self.validation:
             raise ValueError("both test and validation need a fold")
@@ -84,18 +103,32 @@ class FoldSpec(_Section):
         --------
         >>> FoldSpec(n=5, seed=7).text_of((2, 3, 4))
         'folds 2, 3, 4 of 5 by group, seed 7'
+        >>> crossed = FoldSpec(n=5, seed=7, cross=True)
+        >>> crossed.text_of(crossed.test)
+        'out of fold, 5 folds by group, seed 7'
         """
+        if self.cross and len(folds) == self.n:
+            return f"out of fold, {self.n} folds by group, seed {self.seed}"
+        if self.cross:
+            return f"out of fold, {self.model_copy(update={'cross': False}).text_of(folds)}"
         plural = "s" if len(folds) > 1 else ""
         return f"fold{plural} {', '.join(map(str, folds))} of {self.n} by group, seed {self.seed}"
 
 
 class NetworkSpec(_Section):
-    """The network by its name (see `models.networks.build`)."""
+    """The network by its name (see `models.networks.build`).
+
+    `folded` trains on with the normalisation of the first weights, `frozen_blocks` leaves the first blocks
+    as they are: both make a step cheaper, and less of the network is there to over-fit. They are left out
+    of the recipe's hash where they are not used, for older recipes keep theirs.
+    """
 
     name: str
     pretrained: bool = False
     dropout: Part = 0.2
     drop_path: Part = 0.1
+    folded: bool = Field(default=False, exclude_if=lambda value: not value)
+    frozen_blocks: int = Field(default=0, ge=0, exclude_if=lambda value: not value)
 
 
 class Stage(_Section):
@@ -150,8 +183,14 @@ class AugmentSpec(_Section):
 
 
 class StoppingSpec(_Section):
-    """Which figure of the validation folds chooses the epoch, and how long to wait for a better one."""
+    """Which epoch's weights are taken.
 
+    `best`: those of the epoch of the last stage in which `monitor` is highest on the validation folds, and
+    the run ends when none was better for `patience_epochs`. `last`: those at the end of the recipe's epochs;
+    nothing need be held back to choose, so a crossed recipe trains on all folds but the one it tests.
+    """
+
+    choose: Literal["best", "last"] = Field(default="best", exclude_if=lambda choose: choose == "best")
     monitor: Literal["balanced_accuracy", "macro_auc"] = "balanced_accuracy"
     patience_epochs: int = Field(default=3, ge=1)
 
@@ -216,6 +255,8 @@ class Recipe(_Section):
                 f"the last stage trains at {self.stages[-1].px} px, "
                 f"but the input is {self.input.height} x {self.input.width}"
             )
+        if self.folds.cross and self.folds.n == 2 and self.stopping.choose == "best":
+            raise ValueError("no fold is left to train on; cross at least 3, or set stopping.choose = 'last'")
         if "balanced" not in {point.name for point in self.operating_points}:
             raise ValueError("operating_points must have one named 'balanced'")
         return self
@@ -237,6 +278,25 @@ class Recipe(_Section):
                 return stage
             epoch -= stage.epochs
         raise ValueError(f"the recipe has {self.n_epochs} epochs only")
+
+    def of_fold(self, fold: int) -> "Recipe":
+        """Give a crossed recipe as that of one fold's run: it tests on `fold`.
+
+        The next fold is validated on if it takes one to choose the epoch; else all others train.
+
+        Raises
+        ------
+        RecipeError
+            If the recipe is not crossed or has no such fold.
+        """
+        spec = self.folds
+        if not spec.cross:
+            raise RecipeError(f"{self.name} names its test folds; it has no run for fold {fold} alone")
+        if not 0 <= fold < spec.n:
+            raise RecipeError(f"{self.name} has no fold {fold}; they are 0 to {spec.n - 1}")
+        validation = ((fold + 1) % spec.n,) if self.stopping.choose == "best" else ()
+        apart = spec.model_copy(update={"test": (fold,), "validation": validation, "cross": False})
+        return self.model_copy(update={"folds": apart})
 
     def input_at(self, px: int) -> InputSpec:
         """Give the input specification at another size."""

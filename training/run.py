@@ -1,7 +1,8 @@
 """A run's folder: what went in, how far it is, what came out.
 
 ``recipe.toml`` and ``run.json`` say what was run on what; ``checkpoint.safetensors`` is where it stands,
-``best.safetensors`` the weights of the best epoch, ``metrics.jsonl`` a line for each epoch.
+``best.safetensors`` the weights of the best epoch, ``metrics.jsonl`` a line for each epoch. The folder of a
+crossed recipe holds one such folder for each fold, ``fold-0`` and on, and what they give together.
 """
 
 import json
@@ -27,6 +28,10 @@ class Run:
 
     folder: Path
 
+    def of_fold(self, fold: int) -> "Run":
+        """Give the run of one fold of a crossed recipe."""
+        return Run(self.folder / f"fold-{fold}")
+
     @property
     def facts(self) -> Path:
         """What was run on what."""
@@ -50,6 +55,12 @@ class Run:
     def predictions(self, part: str) -> Path:
         """What the best weights give for a part of the split: ``train``, ``validation`` or ``test``."""
         return self.folder / f"predictions-{part}.npz"
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether what is kept of the test folds comes from the weights as they are now."""
+        predictions = self.predictions("test")
+        return predictions.exists() and predictions.stat().st_mtime_ns >= self.best.stat().st_mtime_ns
 
     @property
     def evaluation(self) -> Path:

@@ -1,6 +1,6 @@
 """Puts recipe, data, device and the run's folder together; every verb of the program starts here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from training import loop
 from training.appraisal import measure_evidence, measure_groups_of
 from training.dataset import LabelledSet, Pixels, cached_pixels, read_labelled_set
 from training.errors import TrainingError
-from training.recipe import Recipe, read_recipe
+from training.pool import finished_folds
+from training.recipe import Recipe, SplitPart, read_recipe
 from training.report import report
 from training.run import Run
 
@@ -26,13 +27,21 @@ N_PROOF_IMAGES = 128
 
 @dataclass(frozen=True)
 class Work:
-    """A recipe with all that it needs to be worked on."""
+    """A recipe with all that it needs to be worked on.
+
+    `fold` is that of a crossed recipe whose run this is, if it is one.
+    """
 
     recipe: Recipe
     datasets: Path | None
     run: Run
     caches: Path
     device: torch.device
+    fold: int | None = None
+
+    def of_fold(self, fold: int) -> "Work":
+        """Give the work on one fold of a crossed recipe."""
+        return replace(self, recipe=self.recipe.of_fold(fold), run=self.run.of_fold(fold), fold=fold)
 
     @cached_property
     def labelled(self) -> LabelledSet:
@@ -44,7 +53,11 @@ class Work:
         return cached_pixels(self.labelled, self.recipe.input_at(px), self.caches)
 
     def fit(self, checkpoint_minutes: float) -> Path:
-        """Train, or continue; give the file of the best weights."""
+        """Train, or continue, a crossed recipe fold by fold; give the folder that holds the weights."""
+        if self.recipe.folds.cross:
+            for fold in range(self.recipe.folds.n):
+                self.of_fold(fold).fit(checkpoint_minutes)
+            return self.run.folder
         loop.fit(
             self.recipe,
             self.labelled,
@@ -53,17 +66,25 @@ class Work:
             device=self.device,
             checkpoint_minutes=checkpoint_minutes,
         )
-        return self.run.best
+        return self.run.folder
 
     def evaluate(self) -> Path:
-        """Score the folds and measure the test folds."""
+        """Score the folds and measure the test folds; of a crossed recipe, all that are finished together."""
+        if self.recipe.folds.cross:
+            for fold in finished_folds(self.recipe, self.run):
+                of_fold = self.of_fold(fold)
+                if not of_fold.run.is_evaluated:
+                    of_fold.evaluate()
+            evaluation.evaluate_pooled(self.recipe, self.labelled, self.run)
+            return self.run.evaluation
         self.run.check_is_of(self.recipe, self.labelled)
         pixels = self.pixels_at(self.recipe.input.height)
-        evaluation.evaluate(self.recipe, self.labelled, pixels, self.run, device=self.device)
+        parts: tuple[SplitPart, ...] = ("train", "validation", "test") if self.fold is None else ("test",)
+        evaluation.evaluate(self.recipe, self.labelled, pixels, self.run, device=self.device, parts=parts)
         return self.run.evaluation
 
     def calibrate(self) -> Path:
-        """Fit temperature and thresholds on validation, measure them on the test folds."""
+        """Fit temperature and thresholds, and measure them on rows that they were not fitted on."""
         calibration.calibrate(self.recipe, self.run)
         return self.run.calibration
 
@@ -93,14 +114,20 @@ class Work:
 
 
 def open_work(
-    recipe_path: Path, *, run: Path | None, datasets: Path | None, device: str, threads: int | None
+    recipe_path: Path,
+    *,
+    run: Path | None,
+    datasets: Path | None,
+    device: str,
+    threads: int | None,
+    fold: int | None = None,
 ) -> Work:
-    """Read the recipe and choose the device.
+    """Read the recipe and choose the device; with `fold`, take that run of a crossed recipe.
 
     Raises
     ------
     TrainingError
-        If the recipe cannot be read, or there is no such device.
+        If the recipe cannot be read, or there is no such device or fold.
     """
     recipe = read_recipe(recipe_path)
     if device == "cuda" and not torch.cuda.is_available():
@@ -108,10 +135,11 @@ def open_work(
     if threads is not None:
         torch.set_num_threads(threads)
     folder = run if run is not None else RUNS / recipe.name
-    return Work(
+    work = Work(
         recipe=recipe,
         datasets=datasets,
         run=Run(folder),
         caches=folder.parent / "cache",
         device=torch.device(device),
     )
+    return work if fold is None else work.of_fold(fold)

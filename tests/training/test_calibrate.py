@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.calibrate import choose_point, fit_calibration
+from models.calibration import fit_temperature
+from training.calibrate import Trial, Trials, choose_point, cross_fit, fit_calibration
 from training.errors import RunError
 from training.predictions import ScoredSet, read_scored, write_scored
 from training.recipe import PointSpec, Recipe, read_recipe
@@ -29,8 +30,12 @@ def _scored(seed: int, n: int = 600, sharpness: float = 1.0) -> ScoredSet:
     )
 
 
-def test_the_temperature_undoes_overconfidence_and_its_errors_are_the_test_folds(recipe: Recipe) -> None:
-    calibration = fit_calibration(recipe, _scored(1, sharpness=3.0), _scored(2, sharpness=3.0))
+def _held_out(fitted: ScoredSet, measured: ScoredSet) -> Trials:
+    return Trials(fitted, "fold 1 of 5 by group, seed 1", (Trial(fitted, measured),))
+
+
+def test_the_temperature_undoes_overconfidence_and_its_errors_are_the_test_folds() -> None:
+    calibration = fit_calibration(_held_out(_scored(1, sharpness=3.0), _scored(2, sharpness=3.0)))
 
     assert calibration.temperature == pytest.approx(3.0, rel=0.15)
     assert calibration.ece_after < 0.5 * calibration.ece_before
@@ -42,7 +47,7 @@ def test_a_point_keeps_its_sensitivity_where_it_was_chosen(recipe: Recipe, aim: 
     validation = _scored(3)
     spec = PointSpec(name="rule-out", sensitivity=aim)
 
-    point = choose_point(recipe, spec, 1.0, validation, validation)
+    point = choose_point(recipe, spec, 1.0, _held_out(validation, validation))
 
     assert aim <= point.sensitivity.value < aim + 0.02
     assert point.sensitivity.low < point.sensitivity.value < point.sensitivity.high
@@ -52,10 +57,41 @@ def test_a_point_keeps_its_sensitivity_where_it_was_chosen(recipe: Recipe, aim: 
 def test_a_point_keeps_its_specificity_where_it_was_chosen(recipe: Recipe) -> None:
     validation = _scored(4)
 
-    point = choose_point(recipe, PointSpec(name="rule-in", specificity=0.9), 1.0, validation, validation)
+    spec = PointSpec(name="rule-in", specificity=0.9)
+    point = choose_point(recipe, spec, 1.0, _held_out(validation, validation))
 
     assert 0.9 <= point.specificity.value < 0.92
     assert (point.wanted_sensitivity, point.wanted_specificity) == (None, 0.9)
+
+
+def test_each_fold_is_judged_by_numbers_fitted_on_the_others(recipe: Recipe) -> None:
+    # The third network is three times as sure of itself: only its own fold could tell.
+    folds = [_scored(7), _scored(8), _scored(9, sharpness=3.0)]
+    trials = cross_fit(folds, "out of fold")
+
+    calibration = fit_calibration(trials)
+    point = choose_point(recipe, PointSpec(name="rule-out", sensitivity=0.9), 1.0, trials)
+
+    assert [trial.temperature for trial in trials.each] == [
+        fit_temperature(
+            np.concatenate([folds[a].logits, folds[b].logits]),
+            np.concatenate([folds[a].labels, folds[b].labels]),
+        )
+        for a, b in ((1, 2), (0, 2), (0, 1))
+    ]
+    assert calibration.n == 1800
+    of_fold = [
+        choose_point(
+            recipe,
+            PointSpec(name="rule-out", sensitivity=0.9),
+            trial.temperature,
+            _held_out(trial.fitted, trial.measured),
+        )
+        for trial in trials.each
+    ]
+    n_called = sum(one.sensitivity.value * one.sensitivity.n for one in of_fold)
+    assert point.sensitivity.value == pytest.approx(n_called / point.sensitivity.n)
+    assert point.sensitivity.n == sum(one.sensitivity.n for one in of_fold)
 
 
 def test_what_was_scored_is_read_back_as_it_was_written(tmp_path: Path) -> None:
