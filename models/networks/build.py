@@ -5,7 +5,12 @@ import re
 import torch
 from torch import nn
 
-from models.networks.efficientnet_lite import N_FEATURES, VARIANTS, EfficientNetLite
+from models.networks.efficientnet_lite import (
+    N_FEATURES,
+    VARIANTS,
+    EfficientNetLite,
+    InvertedBottleneck,
+)
 from models.networks.folding import fold_normalisation
 from models.networks.outputs import ImageClassifier
 from models.networks.torchvision_operators import create_feature_extractor, get_graph_node_names
@@ -110,7 +115,8 @@ def _freeze(network: ImageClassifier, n_blocks: int, *, folded: bool) -> None:
     trunk.stem.requires_grad_(requires_grad=False)
     for block in list(trunk.blocks.children())[:n_blocks]:
         block.requires_grad_(requires_grad=False)
-        block.drop_path = 0.0
+        if isinstance(block, InvertedBottleneck):
+            block.drop_path = 0.0
 
 
 def _torchvision_network(name: str, n_classes: int, pretrained: bool, dropout: float) -> ImageClassifier:
