@@ -71,7 +71,7 @@ class PatientContext:
     """What the sender says of the patient and the question; every field may be absent.
 
     `age_years` is in years, `skin_type` Fitzpatrick's I to VI as 1 to 6, `body_site` a short text in
-    the sender's words or a set's own term.
+    the sender's words or a set's own term. `ignored` says for people what was sent and cannot be so.
     """
 
     age_years: float | None = None
@@ -79,6 +79,7 @@ class PatientContext:
     body_site: str | None = None
     skin_type: int | None = None
     clinical_question: str | None = None
+    ignored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.age_years is not None and not 0 <= self.age_years <= 130:

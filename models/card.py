@@ -18,6 +18,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
 ClassKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+ContextField = Literal["age", "sex", "site"]
 
 
 class Severity(StrEnum):
@@ -194,6 +195,50 @@ class Metric(_Part):
     version: str | None = None
 
 
+class ContextTerm(_Part):
+    """What one field of the patient's context says for and against the classes.
+
+    `levels` are ages in years (between them: the straight line), the codes of the sexes, or keys of
+    :class:`data.body_sites.BodySite`. `log_ratios` holds for each level a number for each class, in nats.
+    """
+
+    field: ContextField
+    levels: tuple[str, ...] = Field(min_length=1)
+    log_ratios: tuple[tuple[float, ...], ...]
+
+    @model_validator(mode="after")
+    def _one_row_a_level(self) -> Self:
+        if len(self.log_ratios) != len(self.levels) or len({len(row) for row in self.log_ratios}) != 1:
+            raise ValueError(f"{self.field} needs a row for each of its {len(self.levels)} levels")
+        if self.field == "age" and (ages := [float(level) for level in self.levels]) != sorted(set(ages)):
+            raise ValueError("ages must rise")
+        return self
+
+
+class ContextPoint(_Part):
+    """What an operating point gives where the context is known; its threshold is the card's."""
+
+    name: Literal["rule-out", "balanced", "rule-in"]
+    sensitivity: Interval
+    specificity: Interval
+
+
+class PatientFactors(_Part):
+    """How a patient's age, sex and body site change the probabilities of the picture alone.
+
+    `left_out` are fields that were tried and did not pay. Without `terms` none did, and the picture counts
+    alone. `metrics` holds each figure with the context, and its difference from that without.
+    """
+
+    terms: tuple[ContextTerm, ...] = ()
+    left_out: tuple[ContextField, ...] = ()
+    ridge: float = Field(gt=0)
+    fitted_on: str
+    n: int = Field(gt=0)
+    metrics: tuple[Metric, ...] = ()
+    operating_points: tuple[ContextPoint, ...] = ()
+
+
 class Origin(_Part):
     """The version, as its maker gave it out, that a recalibrated one was made from."""
 
@@ -222,6 +267,7 @@ class ModelCard(_Part):
     operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
     default_operating_point: Literal["rule-out", "balanced", "rule-in"] = "balanced"
     novelty: Novelty | None = None
+    context: PatientFactors | None = None
     training_data: tuple[TrainingData, ...] = Field(min_length=1)
     metrics: tuple[Metric, ...] = Field(min_length=1)
     intended_use: str
@@ -246,4 +292,7 @@ class ModelCard(_Part):
                 raise ValueError(f"operating point {point.name} names unknown classes {sorted(unknown)}")
         if self.default_operating_point not in {point.name for point in self.operating_points}:
             raise ValueError(f"there is no operating point {self.default_operating_point!r}")
+        for term in self.context.terms if self.context else ():
+            if len(term.log_ratios[0]) != len(keys):
+                raise ValueError(f"context {term.field} has {len(term.log_ratios[0])} numbers a level")
         return self
