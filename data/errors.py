@@ -4,6 +4,7 @@ Every error names the file, what was wrong and what to do; those about one image
 :class:`Reason`, the short code that programs, logs and the quarantine use.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -86,6 +87,34 @@ class ManifestError(DataError):
         self.row = row
         place = f"{table}" if row is None else f"{table}, line {row}"
         super().__init__(f"{place}: {problem}")
+
+
+class MissingImagesError(ManifestError):
+    """Images that a table lists and that are not there; the message names the first, `missing` holds all.
+
+    Parameters
+    ----------
+    table : Path
+        The table that was read.
+    missing : sequence of (int, Path)
+        Line and file of each.
+
+    Examples
+    --------
+    >>> print(MissingImagesError(Path("a.csv"), [(3, Path("x.jpg")), (9, Path("y.jpg"))]))
+    a.csv, line 3: x.jpg does not exist, nor does the image of line 9
+    """
+
+    def __init__(self, table: Path, missing: Sequence[tuple[int, Path]]) -> None:
+        self.missing = tuple(missing)
+        (line, path), *others = self.missing
+        problem = f"{path} does not exist"
+        if others:
+            lines = ", ".join(str(line) for line, _ in others[:10])
+            more = f" and {len(others) - 10:,} more" if len(others) > 10 else ""
+            plural = "do the images of lines" if len(others) > 1 else "does the image of line"
+            problem += f", nor {plural} {lines}{more}"
+        super().__init__(table, problem, row=line)
 
 
 class FoldError(DataError):

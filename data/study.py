@@ -233,7 +233,9 @@ class LabelledImage:
 
     Images of one `group` (a lesion, a patient) must never stand on both sides of a split. `study`
     names the images that were taken together (the slices of one CT), ordered by `position`. `split`
-    is the set's own official split, where it has one. `findings` are the set's finer labels.
+    is the set's own official split, where it has one, `fold` a fold that its table states. `findings` are
+    the set's finer labels. `origin` says where the row stands (``labels.csv, line 7``), empty where no table
+    lists it.
     """
 
     path: Path
@@ -244,3 +246,5 @@ class LabelledImage:
     split: str | None = None
     findings: frozenset[str] = frozenset()
     context: PatientContext = PatientContext()
+    fold: int | None = None
+    origin: str = field(default="", compare=False)

@@ -16,18 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from data.errors import DataError
+from data.errors import DataError, FoldError
 from data.folds import check_groups, make_folds, split_sha256
 from data.study import LabelledImage
 from models.card import InputSpec
 from models.preprocess import preprocessing_sha256
 from training.errors import DatasetError
 from training.recipe import FoldSpec, Recipe
+from training.saving import saving, set_space_aside
 from training.sources import read_input, read_source, surroundings
 
 Pixels = NDArray[np.uint8]
 # Progress is written down after so many images: at most this many are decoded twice after a kill.
 PROGRESS_EVERY = 256
+OFFICIAL_TEST = "test"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,15 @@ class LabelledSet:
         """The hash by which a card names this split."""
         return split_sha256(self.names, self.folds)
 
+    def take(self, rows: NDArray[np.intp]) -> "LabelledSet":
+        """Give some rows as a set of their own."""
+        return LabelledSet(
+            tuple(self.images[row] for row in rows),
+            self.labels[rows],
+            self.folds[rows],
+            tuple(self.names[row] for row in rows),
+        )
+
     def rows_in(self, folds: Sequence[int]) -> NDArray[np.intp]:
         """Give the row numbers of some folds, in order."""
         return np.flatnonzero(np.isin(self.folds, folds))
@@ -78,6 +89,8 @@ def read_labelled_set(recipe: Recipe, datasets: Path | None) -> LabelledSet:
     try:
         images = tuple(read_source(recipe.source, root))
         return _with_folds(images, recipe.class_keys, recipe.folds, root)
+    except FoldError as error:
+        raise DatasetError(f"{root}: {error}") from error
     except DataError as error:
         raise DatasetError(str(error)) from error
 
@@ -103,15 +116,43 @@ def _with_folds(
     index = {key: place for place, key in enumerate(classes)}
     for image in images:
         if image.label not in index:
+            where = f"{image.origin}: " if image.origin else ""
             raise DatasetError(
-                f"{image.path} is labelled {image.label!r}; the recipe has {', '.join(classes)}"
+                f"{where}{image.path} is labelled {image.label!r}, no class of the recipe; "
+                f"it has {', '.join(classes)}"
             )
+    if absent := set(classes) - {image.label for image in images}:
+        raise DatasetError(
+            f"{root} has no image of class {', '.join(sorted(absent))}, which the recipe names"
+        )
     names = tuple(_name(image.path, root) for image in images)
-    groups = [image.group for image in images]
-    folds = make_folds([image.label for image in images], groups, n_folds=spec.n, seed=spec.seed)
-    check_groups(folds, groups)
+    folds = _stated_folds(images, spec)
+    if folds is None:
+        groups = [image.group for image in images]
+        folds = make_folds([image.label for image in images], groups, n_folds=spec.n, seed=spec.seed)
+        check_groups(folds, groups)
     labels = np.array([index[image.label] for image in images], dtype=np.int64)
     return LabelledSet(images, labels, folds, names)
+
+
+def _stated_folds(images: Sequence[LabelledImage], spec: FoldSpec) -> NDArray[np.intp] | None:
+    """Give the folds that the source's table states, None where it states none."""
+    stated = [image.fold for image in images]
+    if all(fold is None for fold in stated):
+        return None
+    labels_of_fold: dict[int, set[str]] = {fold: set() for fold in range(spec.n)}
+    for image in images:
+        if image.fold not in labels_of_fold:
+            found = "no fold" if image.fold is None else f"fold {image.fold}"
+            raise DatasetError(f"{image.origin}: {image.path} has {found}, expected 0 to {spec.n - 1}")
+        labels_of_fold[image.fold].add(image.label)
+    for fold, labels in labels_of_fold.items():
+        if absent := {image.label for image in images} - labels:
+            raise DatasetError(
+                f"fold {fold} has no image of class {', '.join(sorted(absent))}; each needs one in every fold"
+            )
+    check_groups(np.array(stated, np.intp), [image.group for image in images])
+    return np.array(stated, np.intp)
 
 
 def _name(path: Path, root: Path) -> str:
@@ -140,31 +181,48 @@ def cached_pixels(labelled: LabelledSet, spec: InputSpec, folder: Path) -> Pixel
     ------
     DatasetError
         If a picture cannot be decoded.
+    SavingError
+        If the disk has no room for the cache.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     shape = (len(labelled.images), spec.height, spec.width, 3)
-    key = _cache_key(labelled, spec)
-    path = folder / f"{key[:24]}-{spec.width}px.npy"
+    path = cache_path(labelled, spec, folder)
     if path.exists():
         return _mapped(path)
+    with saving(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     # The unfinished file has a name of its own; it gets the right one when it is whole.
     partial, progress = path.with_suffix(".partial"), path.with_suffix(".progress")
     n_done = int(progress.read_text()) if progress.exists() and partial.exists() else 0
     around = surroundings(labelled.images, spec.colour)
-    pixels = np.lib.format.open_memmap(partial, mode="r+" if n_done else "w+", dtype=np.uint8, shape=shape)
+    with saving(partial):
+        pixels = np.lib.format.open_memmap(
+            partial, mode="r+" if n_done else "w+", dtype=np.uint8, shape=shape
+        )
+    if not n_done:
+        set_space_aside(partial, partial.stat().st_size)
     for row in track(range(n_done, shape[0]), description=f"decoding at {spec.width} px", transient=True):
         try:
             rows, place = around[row]
             pixels[row] = read_input([labelled.images[one].path for one in rows], place, spec)
         except DataError as error:
-            raise DatasetError(str(error)) from error
+            raise DatasetError(_with_origin(labelled.images[row], error)) from error
         if (row + 1) % PROGRESS_EVERY == 0:
             pixels.flush()
-            progress.write_text(str(row + 1))
+            with saving(progress):
+                progress.write_text(str(row + 1))
     pixels.flush()
     partial.replace(path)
     progress.unlink(missing_ok=True)
     return _mapped(path)
+
+
+def _with_origin(image: LabelledImage, error: DataError) -> str:
+    return f"{image.origin}: {error}" if image.origin else str(error)
+
+
+def cache_path(labelled: LabelledSet, spec: InputSpec, folder: Path) -> Path:
+    """Give the file in which the set's pictures lie at a size, or will lie."""
+    return folder / f"{_cache_key(labelled, spec)[:24]}-{spec.width}px.npy"
 
 
 def _mapped(path: Path) -> Pixels:
@@ -176,7 +234,10 @@ def _cache_key(labelled: LabelledSet, spec: InputSpec) -> str:
     """Hash what decides the pixels: preprocessing, and each file's name, size and time of change."""
     digest = hashlib.sha256(preprocessing_sha256(spec).encode())
     for name, image in zip(labelled.names, labelled.images, strict=True):
-        facts = image.path.stat()
+        try:
+            facts = image.path.stat()
+        except OSError as error:
+            raise DatasetError(f"{image.path} cannot be looked at: {error.strerror}") from error
         digest.update(json.dumps([name, facts.st_size, facts.st_mtime_ns]).encode())
     return digest.hexdigest()
 

@@ -17,5 +17,9 @@ class DatasetError(TrainingError):
     """A data set that is not where the recipe says, or does not hold what it names."""
 
 
+class SavingError(TrainingError):
+    """A file that could not be written; what was there before is whole."""
+
+
 class ExportError(TrainingError):
     """A network whose ONNX file does not give what torch gives."""

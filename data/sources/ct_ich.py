@@ -85,6 +85,7 @@ def read_images(root: Path) -> Iterator[LabelledImage]:
             study=f"{patient:03}",
             position=position,
             findings=findings,
+            origin=row.place,
         )
 
 

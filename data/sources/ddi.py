@@ -62,6 +62,7 @@ def read_images(root: Path) -> Iterator[LabelledImage]:
             label=row.choice(_malignant_column(row), _MALIGNANT),
             group=name,
             findings=frozenset({row.choice("skin_tone", SKIN_TONES), row.required("disease")}),
+            origin=row.place,
         )
 
 

@@ -101,6 +101,7 @@ def _read_image(row: Row, path: Path, level: Level) -> LabelledImage:
         group=row.required("md5hash"),
         findings=frozenset(finer),
         context=PatientContext(skin_type=_skin_type(row)),
+        origin=row.place,
     )
 
 

@@ -62,6 +62,7 @@ def read_images(root: Path, *, dermamnist_split: bool = False) -> Iterator[Label
             group=row.required("lesion_id"),
             split=split_of_image.get(name),
             context=_read_context(row),
+            origin=row.place,
         )
 
 

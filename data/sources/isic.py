@@ -182,6 +182,7 @@ def _read_part(root: Path, part: _Part, *, labels: tuple[str, ...], unknown: boo
             split=part.split,
             findings=frozenset({confirmed} if confirmed else ()),
             context=_context(known, "anatom_site_general") if known else PatientContext(),
+            origin=row.place,
         )
 
 
@@ -223,6 +224,7 @@ def _read_2020(root: Path) -> Iterator[LabelledImage]:
             split="train",
             findings=frozenset({diagnosis} if diagnosis else ()),
             context=_context(row, "anatom_site_general_challenge"),
+            origin=row.place,
         )
 
 

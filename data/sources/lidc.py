@@ -68,6 +68,7 @@ def _read_patient(table: Path, flag: str) -> Iterator[LabelledImage]:
             position=position,
             findings=_read_malignancy(row),
             context=PatientContext(body_site="chest"),
+            origin=row.place,
         )
 
 

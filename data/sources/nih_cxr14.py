@@ -107,6 +107,7 @@ def read_images(
             split=split,
             findings=findings,
             context=PatientContext(age_years=_age_years(row), sex=_sex(row), body_site="chest"),
+            origin=row.place,
         )
 
 

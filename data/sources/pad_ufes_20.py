@@ -56,6 +56,7 @@ def read_images(root: Path) -> Iterator[LabelledImage]:
             group=row.required("patient_id"),
             findings=frozenset({"biopsied"}) if row.text("biopsed") == "True" else frozenset(),
             context=_read_context(row),
+            origin=row.place,
         )
 
 

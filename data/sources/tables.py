@@ -64,6 +64,11 @@ class Row:
             raise self.error(f"{column} is {text!r}, expected one of {', '.join(choices)}")
         return choices[text]
 
+    @property
+    def place(self) -> str:
+        """The table and line, as errors name them."""
+        return f"{self.table}, line {self.line}"
+
     def error(self, problem: str) -> ManifestError:
         """Make an error that names this row."""
         return ManifestError(self.table, problem, row=self.line)

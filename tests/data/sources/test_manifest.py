@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import ManifestError
+from data.errors import ManifestError, MissingImagesError
 from data.sources.manifest import read_images
 from data.study import Sex
 
@@ -107,3 +107,35 @@ def test_a_slip_is_named_with_its_line(tmp_path: Path, text: str, problem: str) 
 def test_a_folder_instead_of_a_table_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="cannot be read"):
         list(read_images(tmp_path))
+
+
+def test_folds_of_ones_own_are_read(tmp_path: Path) -> None:
+    path = table(tmp_path, "path,label,group,fold\na.jpg,mel,P1,0\nb.jpg,mel,P1,0\nc.jpg,nv,P2,4\n")
+
+    assert [image.fold for image in read_images(path)] == [0, 0, 4]
+
+
+@pytest.mark.parametrize(("fold", "said"), [("1", "fold 1"), ("", "no fold")])
+def test_a_group_in_two_folds_is_told_with_both_lines(tmp_path: Path, fold: str, said: str) -> None:
+    path = table(tmp_path, f"path,label,group,fold\na.jpg,mel,P1,0\nb.jpg,nv,P2,1\nc.jpg,mel,P1,{fold}\n")
+
+    with pytest.raises(ManifestError, match=f"line 4: group 'P1' stands in {said}, but in fold 0 in line 2"):
+        list(read_images(path))
+
+
+def test_absent_pictures_are_told_all_at_once(tmp_path: Path) -> None:
+    rows = "".join(f"absent{number}.jpg,mel,P1\n" for number in range(13))
+    path = table(tmp_path, f"path,label,group\na.jpg,mel,P1\n{rows}")
+
+    with pytest.raises(MissingImagesError) as refused:
+        list(read_images(path))
+
+    said = "does not exist, nor do the images of lines 4, 5, 6, 7, 8, 9, 10, 11, 12, 13 and 2 more"
+    assert str(refused.value) == f"{path}, line 3: {tmp_path / 'absent0.jpg'} {said}"
+    assert len(refused.value.missing) == 13
+
+
+def test_each_row_says_where_it_stands(tmp_path: Path) -> None:
+    path = table(tmp_path, "path,label,group\n\na.jpg,mel,P1\n")
+
+    assert [image.origin for image in read_images(path)] == [f"{path}, line 3"]
