@@ -5,7 +5,6 @@ the step (see :mod:`training.loop`), so that where a run stands is two numbers. 
 rest is JSON in that file's header.
 """
 
-import os
 from dataclasses import asdict, dataclass, field
 from json import dumps, loads
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from training.ema import MovingAverage
 from training.errors import RunError
+from training.saving import replacing
 
 # A header names some hundred tensors; a longer one is no file of ours.
 MAX_HEADER_BYTES = 10_000_000
@@ -94,23 +94,33 @@ def read_checkpoint(
     for name, tensor in _under("average.", tensors).items():
         average.state[name].copy_(tensor)
     states: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     for name, tensor in _under("optimiser.", tensors).items():
         index, key = name.split(".", 1)
-        states.setdefault(int(index), {})[key] = tensor
+        states.setdefault(int(index), {})[key] = _laid_out_as(parameters[int(index)], tensor)
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": states, "param_groups": groups})
     return progress
 
 
+def _laid_out_as(parameter: Tensor, moments: Tensor) -> Tensor:
+    """Give moments in their parameter's order in memory: a fused step walks both as they lie there."""
+    if moments.shape != parameter.shape:
+        return moments  # the number of steps
+    return torch.empty_like(parameter).copy_(moments)
+
+
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors so that `path` is whole at any moment, after a power cut too."""
+    """Write tensors so that `path` is whole at any moment, after a power cut too.
+
+    Raises
+    ------
+    SavingError
+        If the disk refuses; what was there before is whole.
+    """
     content = save({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

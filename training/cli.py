@@ -122,3 +122,10 @@ def main() -> None:
     except TrainingError as error:
         typer.echo(f"firstread-train: {error}", err=True)
         raise SystemExit(1) from error
+    except OSError as error:
+        from training.saving import NO_ROOM, unsaved
+
+        if error.errno not in NO_ROOM:
+            raise
+        typer.echo(f"firstread-train: {unsaved(error.filename or 'a file', error)}", err=True)
+        raise SystemExit(1) from error

@@ -31,6 +31,7 @@ from training.loss import class_weights, draw_rows, mix, one_hot, soft_cross_ent
 from training.network import network_of
 from training.recipe import Recipe
 from training.run import Run
+from training.saving import replacing
 from training.schedule import learning_rate_part
 
 
@@ -160,9 +161,8 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
         _note_the_epoch(recipe, progress, average, run)
         progress.epoch, progress.step, progress.loss_sum = epoch + 1, 0, 0.0
         progress.is_finished = _is_over(recipe, progress)
-        run.metrics.write_text(
-            "".join(json.dumps(line) + "\n" for line in progress.history), encoding="utf-8"
-        )
+        with replacing(run.metrics) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in progress.history).encode())
         checkpoint.write_checkpoint(run.checkpoint, progress, network, average, optimiser)
         saved_at = time.monotonic()
         console.print("  ".join(f"{key} {_short(value)}" for key, value in progress.history[-1].items()))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import RunError
+from training.saving import replacing
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +56,8 @@ def join(parts: Iterable[ScoredSet]) -> ScoredSet:
 
 def write_scored(path: Path, scored: ScoredSet) -> None:
     """Write the arrays to an npz, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as file:
         np.savez_compressed(file, **{field.name: getattr(scored, field.name) for field in fields(scored)})
-    partial.replace(path)
 
 
 def read_scored(path: Path) -> ScoredSet:

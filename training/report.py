@@ -13,6 +13,7 @@ from training import evidence_curves, groups, pictures
 from training.appraisal import read_evidence, read_groups
 from training.predictions import ScoredSet, read_scored
 from training.run import Run, read_json
+from training.saving import replacing
 
 PURPOSE = "For prioritisation only, not for diagnosis."
 # Pictures of the card: file and caption, in their order.
@@ -47,7 +48,8 @@ def report(card: ModelCard, run: Run, folder: Path) -> Path:
     appraised = [groups.section(read_groups(run)), evidence_curves.section(read_evidence(run))]
     text = render(card, history[-1]["epoch"], read_json(run.facts)["versions"], appraised)
     path = folder / "CARD.md"
-    path.write_text(text, encoding="utf-8")
+    with replacing(path) as file:
+        file.write(text.encode())
     return path
 
 

@@ -1,6 +1,6 @@
 """A run's folder: what went in, how far it is, what came out.
 
-``recipe.toml`` and ``run.json`` say what was run on what; ``checkpoint.safetensors`` is where it stands,
+``recipe.json`` and ``run.json`` say what was run on what; ``checkpoint.safetensors`` is where it stands,
 ``best.safetensors`` the weights of the best epoch, ``metrics.jsonl`` a line for each epoch. The folder of a
 crossed recipe holds one such folder for each fold, ``fold-0`` and on, and what they give together.
 """
@@ -18,6 +18,7 @@ import torch
 from training.dataset import LabelledSet
 from training.errors import RunError
 from training.recipe import Recipe
+from training.saving import replacing, saving
 
 PACKAGES = ("firstread", "torch", "torchvision", "numpy", "pillow")
 
@@ -94,7 +95,8 @@ class Run:
         if self.facts.exists():
             self._check(facts)
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with saving(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         started = {
             **facts,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -123,9 +125,8 @@ class Run:
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON so that `path` is whole at any moment."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as file:
+        file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
