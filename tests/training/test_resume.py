@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from training.checkpoint import read_progress
+from training.checkpoint import Progress, read_checkpoint, read_progress, write_checkpoint
+from training.ema import MovingAverage
 from training.errors import RunError
 
 
@@ -56,3 +58,19 @@ def test_a_file_that_is_no_checkpoint_is_refused_by_name(tmp_path: Path) -> None
 
     with pytest.raises(RunError, match=r"checkpoint\.safetensors is no checkpoint"):
         read_progress(path)
+
+
+def test_moments_are_read_back_in_their_weights_order_in_memory(tmp_path: Path) -> None:
+    # A fused step walks weights and moments as they lie in memory: another order mixes them up.
+    network = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = MovingAverage(network, 0.9)
+    optimiser = torch.optim.AdamW(network.parameters(), fused=True)
+    network(torch.ones(1, 3, 5, 5)).sum().backward()
+    optimiser.step()
+    path = tmp_path / "checkpoint.safetensors"
+    write_checkpoint(path, Progress("0" * 64), network, average, optimiser)
+
+    read_checkpoint(path, network, average, optimiser)
+
+    moments = optimiser.state[network.weight]["exp_avg"]
+    assert moments.stride() == network.weight.stride() == (27, 1, 9, 3)
