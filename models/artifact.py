@@ -1,6 +1,7 @@
 """A model on disk: a folder of ``model.onnx``, ``card.json`` and, where it can tell, ``novelty.npz``.
 
-The card binds the other two by their SHA-256, so a card never speaks for a file it does not know. A
+The same network in 8-bit integers, ``model-int8.onnx``, stands beside where it was accepted. The card binds
+the others by their SHA-256, so a card never speaks for a file it does not know. A
 folder is complete or refused: it is written beside its place and renamed into it, and it is never
 overwritten, for results name the version that made them. Further files (``CARD.md``, its pictures) may
 stand beside.
@@ -18,11 +19,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from models import novelty as novelties
-from models.card import ModelCard
+from models.card import ModelCard, Precision
 from models.errors import ArtifactError
 from models.novelty import NoveltyModel
 
 ONNX = "model.onnx"
+INT8 = "model-int8.onnx"
 CARD = "card.json"
 NOVELTY = "novelty.npz"
 
@@ -51,6 +53,50 @@ class Artifact:
         """Name and version as results and messages show them: ``derm-lesion/1``."""
         return f"{self.card.name}/{self.card.version}"
 
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """The variants of the network that stand in the folder."""
+        has_int8 = self.card.variants is not None and self.card.variants.int8_sha256 is not None
+        return (Precision.FLOAT, Precision.INT8) if has_int8 else (Precision.FLOAT,)
+
+    @property
+    def cpu_precision(self) -> Precision:
+        """The variant that a CPU runs: the faster one that was accepted when the model was exported."""
+        return Precision.FLOAT if self.card.variants is None else self.card.variants.on_cpu
+
+    def variant(self, precision: Precision) -> tuple[Path, str]:
+        """Give a variant's file and the SHA-256 that the card binds it by.
+
+        Raises
+        ------
+        ArtifactError
+            If the model has no such variant.
+        """
+        if precision is Precision.FLOAT:
+            return self.onnx_path, self.card.onnx_sha256
+        sha256 = None if self.card.variants is None else self.card.variants.int8_sha256
+        if sha256 is None:
+            refusals = () if self.card.variants is None else self.card.variants.refusals
+            why = f": {'; '.join(refusals)}" if refusals else ""
+            raise ArtifactError(self.folder, CARD, f"names no int8 variant{why}", "run the float one")
+        return self.folder / INT8, sha256
+
+    def read_variant(self, precision: Precision) -> bytes:
+        """Read a variant's network, once more checked against the card.
+
+        Raises
+        ------
+        ArtifactError
+            If there is no such variant, or its file has changed since the folder was read.
+        """
+        path, expected = self.variant(precision)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise _unreadable(self.folder, path.name, error) from error
+        _check_same(self.folder, path.name, hashlib.sha256(content).hexdigest(), expected)
+        return content
+
 
 def read_artifact(folder: Path) -> Artifact:
     """Read a model's folder and check it whole.
@@ -67,6 +113,10 @@ def read_artifact(folder: Path) -> Artifact:
         )
     card = _read_card(folder)
     _check_hash(folder, ONNX, card.onnx_sha256)
+    if card.variants is not None and card.variants.int8_sha256 is not None:
+        _check_hash(folder, INT8, card.variants.int8_sha256)
+    else:
+        _check_absent(folder, INT8)
     novelty = None
     if card.novelty is not None:
         _check_hash(folder, NOVELTY, card.novelty.file_sha256)
@@ -76,10 +126,8 @@ def read_artifact(folder: Path) -> Artifact:
             raise ArtifactError(
                 folder, NOVELTY, f"cannot be read: {error}", "export the model again"
             ) from error
-    elif (folder / NOVELTY).exists():
-        raise ArtifactError(
-            folder, NOVELTY, "is not named in card.json", "export the model again, or remove it"
-        )
+    else:
+        _check_absent(folder, NOVELTY)
     return Artifact(card=card, folder=folder, onnx_path=folder / ONNX, novelty=novelty)
 
 
@@ -89,6 +137,7 @@ def write_artifact(
     onnx: bytes,
     card: ModelCard | Mapping[str, object],
     novelty: NoveltyModel | None = None,
+    int8: bytes | None = None,
 ) -> Artifact:
     """Write a model's folder, complete or not at all.
 
@@ -103,6 +152,9 @@ def write_artifact(
         are replaced) by what is written.
     novelty : NoveltyModel or None
         Goes to ``novelty.npz``.
+    int8 : bytes or None
+        The accepted network in 8-bit integers, for ``model-int8.onnx``; the card's ``variants`` must hold
+        its figures. Without it a card keeps those of a variant that was refused, and no others.
 
     Raises
     ------
@@ -112,8 +164,9 @@ def write_artifact(
     if folder.exists():
         raise ArtifactError(folder, "", "exists and is never overwritten", "write a new version")
     archive = None if novelty is None else novelties.to_npz(novelty)
-    bound = _bind(folder, card, onnx, novelty, archive)
-    contents = {ONNX: onnx, **({} if archive is None else {NOVELTY: archive})}
+    given = {ONNX: onnx, INT8: int8, NOVELTY: archive}
+    contents = {file: content for file, content in given.items() if content is not None}
+    bound = _bind(folder, card, contents, novelty)
     # the card last: without it the folder is refused, wherever the writing stopped
     contents[CARD] = (bound.model_dump_json(indent=2) + "\n").encode()
     try:
@@ -155,21 +208,36 @@ def _parse_card(folder: Path, text: bytes | str) -> ModelCard:
 def _bind(
     folder: Path,
     card: ModelCard | Mapping[str, object],
-    onnx: bytes,
+    contents: Mapping[str, bytes],
     novelty: NoveltyModel | None,
-    archive: bytes | None,
 ) -> ModelCard:
     fields = card.model_dump(mode="json") if isinstance(card, ModelCard) else dict(card)
-    fields["onnx_sha256"] = hashlib.sha256(onnx).hexdigest()
+    sha256 = {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
+    fields["onnx_sha256"] = sha256[ONNX]
     fields["novelty"] = None
-    if novelty is not None and archive is not None:
+    if novelty is not None:
         fields["novelty"] = {
             "method": "mahalanobis",
             "threshold": novelty.threshold,
             "acceptance": novelty.acceptance,
-            "file_sha256": hashlib.sha256(archive).hexdigest(),
+            "file_sha256": sha256[NOVELTY],
         }
-    return _parse_card(folder, json.dumps(fields, default=_as_json))
+    plain: dict[str, object] = json.loads(json.dumps(fields, default=_as_json))
+    plain["variants"] = _bind_int8(folder, plain.get("variants"), sha256.get(INT8))
+    return _parse_card(folder, json.dumps(plain))
+
+
+def _bind_int8(folder: Path, variants: object, sha256: str | None) -> dict[str, object] | None:
+    """Bind the figures of the variants to the file that is written; drop those of one that is not."""
+    if not isinstance(variants, dict):
+        if sha256 is not None:
+            raise ArtifactError(
+                folder, CARD, f"has no variants, the figures of {INT8}", "measure it with training.quantise"
+            )
+        return None
+    if sha256 is None:
+        return variants if variants.get("refusals") else None
+    return variants | {"int8_sha256": sha256}
 
 
 def _as_json(value: object) -> object:
@@ -183,9 +251,20 @@ def _check_hash(folder: Path, file: str, expected: str) -> None:
         with (folder / file).open("rb") as content:
             found = hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
-        raise ArtifactError(
-            folder, file, f"cannot be read: {error.strerror}", "export the model again"
-        ) from error
+        raise _unreadable(folder, file, error) from error
+    _check_same(folder, file, found, expected)
+
+
+def _check_absent(folder: Path, file: str) -> None:
+    if (folder / file).exists():
+        raise ArtifactError(folder, file, "is not named in card.json", "export the model again, or remove it")
+
+
+def _unreadable(folder: Path, file: str, error: OSError) -> ArtifactError:
+    return ArtifactError(folder, file, f"cannot be read: {error.strerror}", "export the model again")
+
+
+def _check_same(folder: Path, file: str, found: str, expected: str) -> None:
     if found != expected:
         raise ArtifactError(
             folder,

@@ -10,7 +10,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from data.study import Modality
 
@@ -45,6 +52,13 @@ class Colour(StrEnum):
     GREY = "grey"  # the displayed grey, repeated on three channels
     WINDOWS = "windows"  # one channel a window of the quantities (CT)
     NEIGHBOURS = "neighbours"  # the slice before, the slice, the slice after, one grey channel each
+
+
+class Precision(StrEnum):
+    """The numbers a network computes with."""
+
+    FLOAT = "float"
+    INT8 = "int8"
 
 
 class _Part(BaseModel):
@@ -107,7 +121,9 @@ class InputSpec(_Part):
     """How a frame becomes the network's input: ``(batch, height, width, 3)`` uint8.
 
     Normalisation stands in the graph, and so does the mean that `flips` asks for. `crop` is the part of
-    each kept side that stays, around the middle (1.0: all of it).
+    each kept side that stays, around the middle (1.0: all of it). Neighbours are shown in the one window
+    that is given, where the slices have Hounsfield units; `neighbour_mm` is how far apart they lay in
+    training: of thinner slices those about as far away are taken. None takes the next slice.
     """
 
     height: int = Field(ge=16)
@@ -116,13 +132,27 @@ class InputSpec(_Part):
     resize: Resize
     crop: float = Field(default=1.0, gt=0.0, le=1.0)
     windows: tuple[Window, ...] = ()
+    neighbour_mm: float | None = Field(default=None, gt=0.0)
     flips: bool = Field(default=False, description="Mean over the frame and its mirror image.")
 
     @model_validator(mode="after")
     def _windows_where_they_belong(self) -> Self:
-        if (self.colour is Colour.WINDOWS) != (len(self.windows) == 3):
-            raise ValueError("three windows are needed for colour 'windows', and none otherwise")
+        allowed = {Colour.WINDOWS: {3}, Colour.NEIGHBOURS: {0, 1}}.get(self.colour, {0})
+        if len(self.windows) not in allowed:
+            raise ValueError(
+                "colour 'windows' needs three windows, 'neighbours' takes one or none, others take none"
+            )
+        if self.neighbour_mm is not None and self.colour is not Colour.NEIGHBOURS:
+            raise ValueError("neighbour_mm belongs to colour 'neighbours'")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leave `neighbour_mm` out while it says nothing: the hashes of older specs stay what they were."""
+        fields: dict[str, object] = dump(self)
+        if self.neighbour_mm is None:
+            fields.pop("neighbour_mm", None)
+        return fields
 
 
 class Pooling(StrEnum):
@@ -248,6 +278,49 @@ class Origin(_Part):
     operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
 
 
+class VariantFigures(_Part):
+    """What one variant of the network gives on held-out pictures, and the time it takes.
+
+    Sensitivity and specificity are those of the operating point in use. `novelty_acceptance` is the part of
+    the pictures that are not called new; None where the model has no novelty. `frame_ms` is the median for
+    one picture on one thread.
+    """
+
+    macro_auc: Probability
+    auc_positive: Probability
+    sensitivity: Probability
+    specificity: Probability
+    novelty_acceptance: Probability | None = None
+    frame_ms: float = Field(gt=0)
+    n_bytes: int = Field(gt=0)
+
+
+class Variants(_Part):
+    """The network in floating point and in 8-bit integers, measured side by side when it was exported.
+
+    The 8-bit file is bound by `int8_sha256`, which is None where it was refused and does not stand in the
+    folder; `refusals` says why. `map_correlation` is the median over the pictures of the correlation of the
+    two variants' maps for the likeliest class.
+    """
+
+    float32: VariantFigures
+    int8: VariantFigures
+    int8_sha256: Sha256 | None = None
+    refusals: tuple[str, ...] = ()
+    on_cpu: Precision = Precision.FLOAT
+    map_correlation: float | None = Field(default=None, ge=-1.0, le=1.0)
+    measured_on: str
+    timed_on: str
+
+    @model_validator(mode="after")
+    def _uses_what_was_accepted(self) -> Self:
+        if bool(self.refusals) == (self.int8_sha256 is not None):
+            raise ValueError("an int8 variant is either bound by its SHA-256 or refused with reasons")
+        if self.on_cpu is Precision.INT8 and self.int8_sha256 is None:
+            raise ValueError("there is no int8 variant that could be used on a CPU")
+        return self
+
+
 class ModelCard(_Part):
     """The card itself; see the module's text."""
 
@@ -275,6 +348,9 @@ class ModelCard(_Part):
     recipe_sha256: Sha256
     onnx_sha256: Sha256
     recalibrated_from: Origin | None = None
+    variants: Variants | None = Field(
+        default=None, description="None: floating point alone, as it always was."
+    )
 
     @property
     def class_keys(self) -> tuple[str, ...]:

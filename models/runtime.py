@@ -3,7 +3,8 @@
 The graph takes ``image``, (batch, height, width, 3) uint8, and gives ``logits``, ``features`` and ``map``.
 Normalisation, and the mean over the mirror image where the card says ``flips``, stand in the graph, so
 what runs here is what was exported and proven. A session says on which execution provider it runs and is
-refused where that is not the one asked for: it never falls back on the CPU unasked.
+refused where that is not the one asked for: it never falls back on the CPU unasked. Where a model also has
+a variant in 8-bit integers, a CPU runs the one that its card says, and all else the one in floating point.
 """
 
 import os
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifact import ONNX, Artifact
+from models.artifact import Artifact
+from models.card import Precision
 from models.errors import ArtifactError, InputError, OutputError, ProviderError
 
 # Official builds report their use to their maker (onnxruntime's Privacy.md) unless told not to before
@@ -78,33 +80,51 @@ class Session:
         fail; name the CPU's last to allow it.
     threads : int
         For one run. One session a core beats one session on all cores.
+    precision : Precision or None
+        The variant to run; None takes the one that the card chose for a CPU where the CPU's provider is the
+        first, else the one in floating point.
 
     Raises
     ------
     ProviderError
         If a provider is missing or onnxruntime would use another in its place.
     ArtifactError
-        If the graph cannot be loaded or its inputs and outputs are not what the card says.
+        If there is no such variant, its file changed meanwhile, the graph cannot be loaded, or its inputs
+        and outputs are not what the card says.
     """
 
-    def __init__(self, artifact: Artifact, *, providers: Sequence[str] = (CPU,), threads: int = 1) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        *,
+        providers: Sequence[str] = (CPU,),
+        threads: int = 1,
+        precision: Precision | None = None,
+    ) -> None:
         self.artifact = artifact
         _check_available(providers)
+        if precision is None:
+            precision = artifact.cpu_precision if providers[0] == CPU else Precision.FLOAT
+        self.precision = precision
+        """The variant that runs."""
+        path, self.sha256 = artifact.variant(precision)
+        """Of the file that runs."""
+        self._file = path.name
         try:
             # from memory, so that the graph cannot draw in files that no hash covers
             self._session = InferenceSession(
-                artifact.onnx_path.read_bytes(),
+                artifact.read_variant(precision),
                 _options(providers, threads),
                 providers=list(providers),
                 enable_fallback=0,
             )
         except _ORT_FAILURES as error:
-            raise _refusal(artifact, f"cannot be loaded: {error}") from error
+            raise self._refusal(f"cannot be loaded: {error}") from error
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         """The execution providers that are active, as onnxruntime reports them."""
         if self.providers[: len(providers)] != tuple(providers):
             raise ProviderError(providers, self.providers, "were replaced by onnxruntime")
-        _check_signature(artifact, self._session)
+        self._check_signature()
         self._check_outputs()
 
     def run(self, batch: NDArray[np.uint8]) -> Outputs:
@@ -143,6 +163,28 @@ class Session:
             raise OutputError(f"{self.artifact.label} gave a logit that is not a finite number")
         return Outputs(logits=logits, features=features, maps=maps)
 
+    def _check_signature(self) -> None:
+        spec, n_classes = self.artifact.card.input, len(self.artifact.card.classes)
+        found = {node.name: (node.type, node.shape) for node in self._session.get_inputs()}
+        if list(found) != [INPUT]:
+            raise self._refusal(f"takes {', '.join(found) or 'nothing'}, expected '{INPUT}' alone")
+        kind, shape = found[INPUT]
+        if kind != "tensor(uint8)" or shape[1:] != [spec.height, spec.width, 3] or isinstance(shape[0], int):
+            raise self._refusal(
+                f"takes {kind} {shape}, expected tensor(uint8) ['batch', {spec.height}, {spec.width}, 3]"
+            )
+        outputs = {node.name: (node.type, node.shape) for node in self._session.get_outputs()}
+        for name, n_axes, last in ((LOGITS, 2, n_classes), (FEATURES, 2, None), (MAP, 4, n_classes)):
+            if name not in outputs:
+                raise self._refusal(f"gives {', '.join(outputs)}, but no '{name}'")
+            kind, shape = outputs[name]
+            wrong_last = last is not None and isinstance(shape[-1], int) and shape[-1] != last
+            if kind != "tensor(float)" or len(shape) != n_axes or wrong_last:
+                raise self._refusal(
+                    f"gives '{name}' as {kind} {shape}, expected {n_axes} axes of tensor(float)"
+                    + ("" if last is None else f", the last {last}")
+                )
+
     def _check_outputs(self) -> None:
         """Run a picture and its mirror image: what the graph declares may differ from what it gives."""
         card = self.artifact.card
@@ -152,27 +194,26 @@ class Session:
             outputs = self.run(picture)
             mirrored = self.run(np.ascontiguousarray(picture[:, :, ::-1]))
         except OutputError as error:
-            raise _refusal(self.artifact, f"does not run: {error}") from error
+            raise self._refusal(f"does not run: {error}") from error
         n_classes = len(card.classes)
         shapes = (outputs.logits.shape, outputs.features.shape[:1], outputs.maps.shape[::3])
         if shapes != ((1, n_classes), (1,), (1, n_classes)) or outputs.features.ndim != 2:
-            raise _refusal(
-                self.artifact,
+            raise self._refusal(
                 f"gives logits {outputs.logits.shape}, features {outputs.features.shape} and map "
                 f"{outputs.maps.shape} for one picture, expected (1, {n_classes}), (1, n) and "
-                f"(1, h, w, {n_classes})",
+                f"(1, h, w, {n_classes})"
             )
         if card.input.flips and not np.allclose(outputs.logits, mirrored.logits, atol=1e-3):
-            raise _refusal(
-                self.artifact, "scores a picture and its mirror image apart, although the card says flips"
-            )
+            raise self._refusal("scores a picture and its mirror image apart, although the card says flips")
         novelty = self.artifact.novelty
         if novelty is not None and novelty.means.shape[1] != outputs.features.shape[1]:
-            raise _refusal(
-                self.artifact,
+            raise self._refusal(
                 f"gives {outputs.features.shape[1]} features, but novelty.npz was fitted on "
-                f"{novelty.means.shape[1]}",
+                f"{novelty.means.shape[1]}"
             )
+
+    def _refusal(self, problem: str) -> ArtifactError:
+        return ArtifactError(self.artifact.folder, self._file, problem, "export the model again")
 
 
 def _options(providers: Sequence[str], threads: int) -> SessionOptions:
@@ -192,32 +233,3 @@ def _check_available(providers: Sequence[str]) -> None:
     missing = [name for name in providers if name not in available]
     if missing or not providers:
         raise ProviderError(providers, available, f"lack {', '.join(missing)}" if missing else "are none")
-
-
-def _check_signature(artifact: Artifact, session: InferenceSession) -> None:
-    spec, n_classes = artifact.card.input, len(artifact.card.classes)
-    found = {node.name: (node.type, node.shape) for node in session.get_inputs()}
-    if list(found) != [INPUT]:
-        raise _refusal(artifact, f"takes {', '.join(found) or 'nothing'}, expected '{INPUT}' alone")
-    kind, shape = found[INPUT]
-    if kind != "tensor(uint8)" or shape[1:] != [spec.height, spec.width, 3] or isinstance(shape[0], int):
-        raise _refusal(
-            artifact,
-            f"takes {kind} {shape}, expected tensor(uint8) ['batch', {spec.height}, {spec.width}, 3]",
-        )
-    outputs = {node.name: (node.type, node.shape) for node in session.get_outputs()}
-    for name, n_axes, last in ((LOGITS, 2, n_classes), (FEATURES, 2, None), (MAP, 4, n_classes)):
-        if name not in outputs:
-            raise _refusal(artifact, f"gives {', '.join(outputs)}, but no '{name}'")
-        kind, shape = outputs[name]
-        wrong_last = last is not None and isinstance(shape[-1], int) and shape[-1] != last
-        if kind != "tensor(float)" or len(shape) != n_axes or wrong_last:
-            raise _refusal(
-                artifact,
-                f"gives '{name}' as {kind} {shape}, expected {n_axes} axes of tensor(float)"
-                + ("" if last is None else f", the last {last}"),
-            )
-
-
-def _refusal(artifact: Artifact, problem: str) -> ArtifactError:
-    return ArtifactError(artifact.folder, ONNX, problem, "export the model again")

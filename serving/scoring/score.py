@@ -128,7 +128,7 @@ def identity(session: Session) -> ModelIdentity:
     return ModelIdentity(
         name=card.name,
         version=card.version,
-        sha256=card.onnx_sha256,
+        sha256=session.sha256,
         preprocessing_sha256=preprocessing_sha256(card.input),
         operating_point=card.default_operating_point,
         provider=session.providers[0],
