@@ -2,8 +2,8 @@
 
 A picture is cut to the part that counts (:func:`placement` says which), reduced with an antialiasing
 filter and spread over three channels. What a channel is stands in the card: sRGB, the displayed grey,
-three windows of the quantities, or three neighbouring slices. Normalisation stands in the graph, so the
-result is uint8 and can be looked at.
+three windows of the quantities, or three neighbouring slices, in one window where they have Hounsfield
+units. Normalisation stands in the graph, so the result is uint8 and can be looked at.
 """
 
 import hashlib
@@ -11,13 +11,16 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.study import Frame
+from data.errors import ImageError
+from data.study import Frame, QuantityUnit
 from models.card import Colour, InputSpec, Resize, Window
+from models.neighbours import neighbours
 
 # Raised whenever the same spec and picture give another result; results carry its hash.
 PREPROCESSING_VERSION = 1
@@ -138,13 +141,80 @@ def to_input(picture: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
     return result
 
 
+class SeriesInputs:
+    """The network's input of each frame of a series; neighbours are read once, not three times.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        The series in reading order. Which of them are neighbours, :mod:`models.neighbours` says; a frame
+        without one is its own, and so is one whose neighbour cannot be read.
+    spec : InputSpec
+        From the model's card.
+
+    Notes
+    -----
+    Walking the series keeps no more slices than lie between a frame's two neighbours, each reduced to the
+    network's size. Where windows are asked for and the frame has no Hounsfield units, its displayed
+    grey is taken as it is. Not safe to share between threads.
+    """
+
+    def __init__(self, frames: Sequence[Frame], spec: InputSpec) -> None:
+        self._frames = frames
+        self._spec = spec
+        self._around: tuple[tuple[int, int], ...] = ()
+        self._needed: list[tuple[int, int]] = []
+        self._kept: dict[int, NDArray[np.uint8] | ImageError] = {}
+        if spec.colour is Colour.NEIGHBOURS:
+            self._around = neighbours(frames, neighbour_mm=spec.neighbour_mm)
+            firsts = accumulate((before for before, _ in reversed(self._around)), min)
+            lasts = accumulate((after for _, after in self._around), max)
+            self._needed = list(zip(reversed(list(firsts)), lasts, strict=True))
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        """Read what the network needs of one frame; see :func:`frame_input`."""
+        if not 0 <= index < len(self._frames):
+            raise IndexError(f"frame {index} of a series of {len(self._frames)}")
+        if self._spec.colour is not Colour.NEIGHBOURS:
+            return _input_of(self._frames[index], self._spec)
+        here = self._channel(index)
+        if isinstance(here, ImageError):
+            raise here
+        channels = [self._channel(neighbour) for neighbour in self._around[index]]
+        self._forget(index)
+        before, after = (here if isinstance(one, ImageError) else one for one in channels)
+        return np.stack([before, here, after], axis=-1)
+
+    def _channel(self, index: int) -> NDArray[np.uint8] | ImageError:
+        """Give a frame as one channel, or why it cannot be read."""
+        if index in self._kept:
+            return self._kept[index]
+        channel: NDArray[np.uint8] | ImageError
+        try:
+            # a copy: a view would keep the two channels that repeat it
+            channel = _input_of(self._frames[index], self._spec)[..., 0].copy()
+        except ImageError as error:
+            channel = error
+        self._kept[index] = channel
+        return channel
+
+    def _forget(self, index: int) -> None:
+        """Let go of what a walk through the series does not need beyond this frame."""
+        first, last = self._needed[index]
+        for kept in [kept for kept in self._kept if not first <= kept <= last]:
+            del self._kept[kept]
+
+
 def frame_input(frames: Sequence[Frame], index: int, spec: InputSpec) -> NDArray[np.uint8]:
     """Read what the network needs of one frame, and nothing more.
 
     Parameters
     ----------
     frames : sequence of Frame
-        The series in reading order; for neighbours the first and last are their own neighbours.
+        The series in reading order.
     index : int
         Which of `frames`.
     spec : InputSpec
@@ -153,33 +223,16 @@ def frame_input(frames: Sequence[Frame], index: int, spec: InputSpec) -> NDArray
     Returns
     -------
     (spec.height, spec.width, 3) uint8
+        What :class:`SeriesInputs` gives, which is the quicker for a whole series.
 
     Raises
     ------
     data.errors.ImageError
-        If a frame cannot be read.
+        If the frame cannot be read.
     IndexError
         If there is no such frame.
-
-    Notes
-    -----
-    Where windows are asked for and the frame has no quantities, its displayed grey stands on all three
-    channels.
     """
-    if not 0 <= index < len(frames):
-        raise IndexError(f"frame {index} of a series of {len(frames)}")
-    frame = frames[index]
-    if spec.colour is Colour.NEIGHBOURS:
-        last = len(frames) - 1
-        channels = [
-            _displayed_input(frames[neighbour], spec)[..., 0]
-            for neighbour in (max(index - 1, 0), index, min(index + 1, last))
-        ]
-        return np.stack(channels, axis=-1)
-    if spec.colour is Colour.WINDOWS and frame.instance.unit is not None:
-        values = frame.quantities()
-        return to_input(np.stack([apply_window(values, window) for window in spec.windows], axis=-1), spec)
-    return _displayed_input(frame, spec)
+    return SeriesInputs(frames, spec)[index]
 
 
 def apply_window(values: NDArray[np.float32], window: Window) -> NDArray[np.uint8]:
@@ -223,7 +276,12 @@ def preprocessing_sha256(spec: InputSpec) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _displayed_input(frame: Frame, spec: InputSpec) -> NDArray[np.uint8]:
+def _input_of(frame: Frame, spec: InputSpec) -> NDArray[np.uint8]:
+    """Read one frame by itself; a single window stands on all three channels."""
+    if spec.windows and frame.instance.unit is QuantityUnit.HOUNSFIELD:
+        values = frame.quantities()
+        shown = [apply_window(values, window) for window in spec.windows]
+        return to_input(shown[0] if len(shown) == 1 else np.stack(shown, axis=-1), spec)
     at_least_px = math.ceil(DECODE_MARGIN * max(spec.height, spec.width) / spec.crop)
     picture = frame.displayed(at_least_px=at_least_px)
     if spec.colour is not Colour.RGB and picture.ndim == 3:

@@ -1,10 +1,11 @@
 """The kinds of source that a recipe may name, and how one of their images becomes the network's input.
 
-An image goes the way it goes in service: read as a study's frame, then :func:`models.preprocess.frame_input`.
+An image goes the way it goes in service: read as a study's frame, then through :mod:`models.preprocess`.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from inspect import Parameter, signature
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +31,7 @@ from data.sources import (
 )
 from data.study import Frame, LabelledImage
 from models.card import Colour, InputSpec
-from models.preprocess import frame_input
+from models.preprocess import SeriesInputs, frame_input
 from training.errors import DatasetError
 from training.recipe import SourceSpec
 
@@ -78,9 +79,10 @@ def read_source(spec: SourceSpec, root: Path) -> Iterator[LabelledImage]:
 
 
 def surroundings(images: Sequence[LabelledImage], colour: Colour) -> list[tuple[tuple[int, ...], int]]:
-    """Give the rows that each row's input is made of, in reading order, and its own place among them.
+    """Give the rows that each row's input may be made of, in reading order, and its own place among them.
 
-    That is the row alone, but where the network's channels are neighbouring slices, these too.
+    That is the row alone, but where the network's channels are neighbouring slices, all of its study: which
+    of them are neighbours, their places in the patient say (:mod:`models.neighbours`).
 
     Examples
     --------
@@ -97,14 +99,17 @@ def surroundings(images: Sequence[LabelledImage], colour: Colour) -> list[tuple[
     result = dict(enumerate(alone))
     for rows in rows_of_study.values():
         rows.sort(key=lambda row: images[row].position)
+        in_order = tuple(rows)
         for place, row in enumerate(rows):
-            first = max(place - 1, 0)
-            result[row] = (tuple(rows[first : place + 2]), place - first)
+            result[row] = (in_order, place)
     return [result[row] for row in range(len(images))]
 
 
 def read_input(paths: Sequence[Path], place: int, spec: InputSpec) -> NDArray[np.uint8]:
-    """Read the file at `place`, with the files around it, as the network's input.
+    """Read the file at `place`, with its neighbours among the others, as the network's input.
+
+    Of several files what was read is kept for the next call, so that a study's slices, asked for one after
+    the other, are each decoded once.
 
     Returns
     -------
@@ -115,7 +120,14 @@ def read_input(paths: Sequence[Path], place: int, spec: InputSpec) -> NDArray[np
     data.errors.ImageError
         If a file cannot be read.
     """
-    return frame_input([_frame(path) for path in paths], place, spec)
+    if len(paths) == 1:
+        return frame_input([_frame(paths[0])], place, spec)
+    return _series_inputs(tuple(paths), spec)[place]
+
+
+@lru_cache(maxsize=1)
+def _series_inputs(paths: tuple[Path, ...], spec: InputSpec) -> SeriesInputs:
+    return SeriesInputs([_frame(path) for path in paths], spec)
 
 
 def _frame(path: Path) -> Frame:

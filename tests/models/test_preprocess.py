@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -13,10 +14,18 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data.dicom.grouping import read_studies
+from data.errors import ImageError, Reason
 from data.photo import read_photo
-from data.study import Frame
+from data.study import Frame, Modality
 from models.card import Colour, InputSpec, Resize, Window
-from models.preprocess import apply_window, frame_input, placement, preprocessing_sha256, to_input
+from models.preprocess import (
+    SeriesInputs,
+    apply_window,
+    frame_input,
+    placement,
+    preprocessing_sha256,
+    to_input,
+)
 from tests.tiny_study import ArrayReader, tiny_series
 
 HEAD_WINDOWS = (Window(centre=40, width=80), Window(centre=80, width=200), Window(centre=600, width=2800))
@@ -226,6 +235,105 @@ def test_neighbours_are_the_slices_before_and_after_and_edges_repeat() -> None:
     spec = spec_of(Colour.NEIGHBOURS)
     centre = [frame_input(frames, index, spec)[3, 3].tolist() for index in range(3)]
     assert centre == [[10, 10, 20], [10, 20, 30], [20, 30, 30]]
+
+
+def ct_stack(
+    places_mm: list[float], *, values: list[np.ndarray] | None = None, reader: ArrayReader | None = None
+) -> list[Frame]:
+    """Slices of the levels 0, 10, 20, ... at these places."""
+    slices = [np.full((40, 40), 10 * index, np.uint8) for index in range(len(places_mm))]
+    series = tiny_series(slices, values=values or [], modality=Modality.CT)
+    instance = replace(series.frames[0].instance, reader=reader or ArrayReader(slices, values or []))
+    return [Frame(instance, index, place, (0.0, 0.0, 1.0)) for index, place in enumerate(places_mm)]
+
+
+def test_neighbours_are_shown_in_the_one_window_of_the_card_where_there_are_hounsfield_units() -> None:
+    values = [np.full((40, 40), hounsfield, np.float32) for hounsfield in (-20.0, 40.0, 100.0)]
+    spec = spec_of(Colour.NEIGHBOURS).model_copy(update={"windows": (Window(centre=40, width=120),)})
+
+    with_units = ct_stack([0.0, 5.0, 10.0], values=values)
+    assert frame_input(with_units, 1, spec)[3, 3].tolist() == [0, 128, 255]
+    assert {kind for kind, _, _ in asked_of(with_units[0])} == {"quantities"}
+
+    without = ct_stack([0.0, 5.0, 10.0])
+    assert frame_input(without, 1, spec)[3, 3].tolist() == [0, 10, 20]
+
+
+@given(
+    places_mm=st.lists(st.floats(-50, 50).map(lambda place: round(place, 1)), min_size=1, max_size=25),
+    neighbour_mm=st.none() | st.floats(0.5, 12.0),
+)
+@settings(max_examples=60, deadline=None)
+def test_walking_a_series_gives_what_each_frame_gives_alone_and_reads_each_slice_once(
+    places_mm: list[float], neighbour_mm: float | None
+) -> None:
+    spec = spec_of(Colour.NEIGHBOURS).model_copy(update={"neighbour_mm": neighbour_mm})
+    frames = ct_stack(sorted(places_mm))
+    inputs = SeriesInputs(frames, spec)
+    walked = [inputs[index] for index in range(len(inputs))]
+    n_read = len(asked_of(frames[0]))
+    alone = [frame_input(frames, index, spec) for index in range(len(frames))]
+
+    assert np.array_equal(walked, alone)
+    assert n_read == len(frames)
+
+
+def test_a_walk_through_thin_slices_keeps_only_those_between_a_slice_and_its_neighbours() -> None:
+    spec = spec_of(Colour.NEIGHBOURS).model_copy(update={"neighbour_mm": 5.0})
+    frames = ct_stack([index * 0.625 for index in range(25)])
+    inputs = SeriesInputs(frames, spec)
+
+    centre, n_kept = [], []
+    for index in range(len(frames)):
+        centre.append(inputs[index][3, 3].tolist())
+        n_kept.append(len(inputs._kept))
+
+    assert centre[12] == [40, 120, 200]  # eight slices of .625 mm are 5 mm
+    assert max(n_kept) == 17
+    assert len(asked_of(frames[0])) == 25
+
+
+class _BrokenReader(ArrayReader):
+    """A stack whose third slice cannot be read."""
+
+    def displayed(self, index: int, *, at_least_px: int | None = None) -> np.ndarray:
+        picture = super().displayed(index, at_least_px=at_least_px)
+        if index == 2:
+            raise ImageError("broken.dcm", Reason.TRUNCATED, "ends early", "send the file again")
+        return picture
+
+
+def test_a_slice_whose_neighbour_cannot_be_read_is_its_own_neighbour() -> None:
+    slices = [np.full((40, 40), 10 * index, np.uint8) for index in range(5)]
+    frames = ct_stack([0.0, 5.0, 10.0, 15.0, 20.0], reader=_BrokenReader(slices))
+    inputs = SeriesInputs(frames, spec_of(Colour.NEIGHBOURS))
+
+    assert inputs[1][3, 3].tolist() == [0, 10, 10]
+    with pytest.raises(ImageError, match="ends early"):
+        inputs[2]
+    assert inputs[3][3, 3].tolist() == [30, 30, 40]
+    assert len(asked_of(frames[0])) == 5
+
+
+def test_one_window_is_for_neighbours_alone() -> None:
+    window = [{"centre": 40, "width": 120}]
+    fields = {"height": 32, "width": 32, "resize": "pad", "windows": window}
+    assert InputSpec.model_validate({**fields, "colour": "neighbours"}).windows[0].width == 120
+    for colour in ("grey", "rgb", "windows"):
+        with pytest.raises(ValueError, match="'neighbours' takes one or none"):
+            InputSpec.model_validate({**fields, "colour": colour})
+    with pytest.raises(ValueError, match="neighbour_mm belongs to"):
+        InputSpec.model_validate({**fields, "colour": "grey", "windows": [], "neighbour_mm": 5})
+
+
+def test_the_hashes_of_specs_from_before_neighbours_had_a_distance_are_what_they_were() -> None:
+    before = (
+        '{"colour":"rgb","crop":1.0,"flips":false,"height":32,"resize":"centre-crop","width":32,"windows":[]}'
+    )
+    content = f'{{"input":{before},"preprocessing":1}}'
+    assert preprocessing_sha256(spec_of()) == hashlib.sha256(content.encode()).hexdigest()
+    near = spec_of(Colour.NEIGHBOURS)
+    assert preprocessing_sha256(near) != preprocessing_sha256(near.model_copy(update={"neighbour_mm": 5.0}))
 
 
 def test_a_frame_that_is_not_there_is_refused() -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data.study import LabelledImage
 from models.card import Colour
@@ -123,7 +124,18 @@ def test_a_slice_comes_with_its_neighbours_of_the_same_study_only() -> None:
 
     around = surroundings(images, Colour.NEIGHBOURS)
 
-    assert around == [((0, 2), 0), ((1,), 0), ((0, 2, 3), 1), ((2, 3), 1)]
+    assert around == [((0, 2, 3), 0), ((1,), 0), ((0, 2, 3), 1), ((0, 2, 3), 2)]
+
+
+def test_a_slice_is_read_with_the_slices_before_and_after_it(tmp_path: Path, recipe: Recipe) -> None:
+    paths = [tmp_path / f"{level}.png" for level in (10, 20, 30, 40)]
+    for path in paths:
+        Image.new("L", (40, 40), int(path.stem)).save(path)
+    spec = recipe.input.model_copy(update={"colour": Colour.NEIGHBOURS})
+
+    middle = [read_input(paths, place, spec)[5, 5].tolist() for place in range(4)]
+
+    assert middle == [[10, 10, 20], [10, 20, 30], [20, 30, 40], [30, 40, 40]]
 
 
 @pytest.mark.datasets
