@@ -10,13 +10,12 @@ otherwise::
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from data.study import Series, Study
+from data.study import Study
 from models.artifact import Artifact, read_artifact
-from models.card import InputRules
 from models.errors import ArtifactError, NoModelError
+from models.suitability import why_not
 
 PINS = "in-charge.toml"
 
@@ -94,8 +93,9 @@ class Registry:
         Notes
         -----
         A pinned model comes before all others. Then the more specific rule wins: the one that names the
-        study's body part, then the one for fewer modalities, then the one that asks for the larger
-        picture; last the name decides. So the choice depends on nothing but study and models.
+        study's body part (which the study must say, see :mod:`models.suitability`), then the one for fewer
+        modalities, then the one that asks for the larger picture; last the name decides. So the choice
+        depends on nothing but study and models.
         """
         names = sorted({artifact.card.name for artifact in self.artifacts()})
         candidates = [self.get(name) for name in names]
@@ -105,16 +105,13 @@ class Registry:
             modalities = ", ".join(sorted({str(series.modality) for series in study.series})) or "no series"
             reasons = "; ".join(f"{label} {why}" for label, why in misfits.items()) or self._listing()
             raise NoModelError(study.uid, f"({modalities}) is taken by no model: {reasons}")
-        return min(fitting, key=lambda artifact: self._preference(study, artifact))
+        return min(fitting, key=self._preference)
 
-    def _preference(self, study: Study, artifact: Artifact) -> tuple[object, ...]:
+    def _preference(self, artifact: Artifact) -> tuple[object, ...]:
         rules = artifact.card.applies_to
-        states_body_part = any(series.body_part for series in series_taken(study, rules))
-        # a rule for a body part that the study does not state is a guess: after the general model
-        body_part_rank = 1 if not rules.body_parts else 0 if states_body_part else 2
         return (
             artifact.label not in self._pinned,
-            body_part_rank,
+            not rules.body_parts,
             len(rules.modalities),
             -rules.min_side_px,
             artifact.card.name,
@@ -162,44 +159,6 @@ class Registry:
         return ", ".join(taken) or "there are no models"
 
 
-def series_taken(study: Study, rules: InputRules) -> tuple[Series, ...]:
-    """Give the part of a study that a model scores.
-
-    Series of another modality or body part fall out, and so do frames that are too small. A series that
-    does not state its body part is taken: many devices leave it empty.
-    """
-    parts = {_body_part(part) for part in rules.body_parts}
-    taken = []
-    for series in study.series:
-        if series.modality not in rules.modalities:
-            continue
-        if parts and series.body_part and _body_part(series.body_part) not in parts:
-            continue
-        frames = tuple(
-            frame
-            for frame in series.frames
-            if min(frame.instance.rows, frame.instance.columns) >= rules.min_side_px
-        )
-        if frames:
-            taken.append(replace(series, frames=frames))
-    return tuple(taken)
-
-
-def why_not(study: Study, rules: InputRules) -> str:
-    """Say in a clause why a model does not take a study; empty where it does."""
-    if not any(series.modality in rules.modalities for series in study.series):
-        return f"takes {', '.join(rules.modalities)}"
-    taken = series_taken(study, rules)
-    if not taken:
-        body_parts = ", ".join(rules.body_parts)
-        about_parts = f"{body_parts} and " if body_parts else ""
-        return f"takes {about_parts}pictures of at least {rules.min_side_px} px on the shorter side"
-    n_frames = sum(len(series.frames) for series in taken)
-    if n_frames > rules.max_frames:
-        return f"takes at most {rules.max_frames} frames, not {n_frames}"
-    return ""
-
-
 def version_key(version: str) -> tuple[int, ...]:
     """Order versions as numbers, so that 10 comes after 9 and 1.10 after 1.9.
 
@@ -240,7 +199,3 @@ def _version_folders(folder: Path) -> Iterator[Path]:
             for version_folder in sorted(name_folder.iterdir()):
                 if version_folder.is_dir() and is_version(version_folder.name):
                     yield version_folder
-
-
-def _body_part(code: str) -> str:
-    return code.strip().upper()

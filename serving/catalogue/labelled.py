@@ -15,8 +15,8 @@ from data.sources.manifest import read_images
 from data.sources.tables import read_rows
 from data.study import LabelledImage, Study
 from models.card import ModelCard
-from models.registry import why_not
 from models.runtime import Session
+from models.suitability import why_not
 from serving.intake.gather import Accepted, Rejected, find_studies
 from serving.scoring.score import RawScore, run_study
 
@@ -109,7 +109,7 @@ def find_labelled(
         items = [item for _, found_items in parts for item in found_items]
         study = replace(parts[0][0], series=tuple(series for part, _ in parts for series in part.series))
         label, group = _label(table, items, card), _group(table, items)
-        if misfit := why_not(study, card.applies_to):
+        if misfit := why_not(study, card.applies_to, is_named=True):
             problem = f"is not for {card.name}, which {misfit}"
             unusable += [Unusable(item.image.path, item.line, problem) for item in items]
         else:

@@ -20,8 +20,8 @@ from models.card import ModelCard, OperatingPoint
 from models.evidence import key_frames
 from models.pooling import frame_evidence, study_probabilities
 from models.preprocess import frame_input, preprocessing_sha256
-from models.registry import series_taken
 from models.runtime import Session
+from models.suitability import series_taken
 from serving.scoring.quality import MEASURED_MODALITIES, picture_quality
 from serving.scoring.result import Finding, KeyImage, ModelIdentity, Status, StudyScore, Unread
 

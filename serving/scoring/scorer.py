@@ -8,8 +8,9 @@ from data.errors import ImageError, Reason
 from data.study import Study
 from models.artifact import Artifact
 from models.errors import ModelError, NoModelError
-from models.registry import Registry, why_not
+from models.registry import Registry
 from models.runtime import CPU, Session
+from models.suitability import why_not
 from serving.scoring.result import ModelIdentity, StudyScore, rejected_score
 from serving.scoring.score import identity, score_study
 
@@ -74,7 +75,7 @@ class Scorer:
             return self._registry.in_charge_of(study)
         name, _, version = model.partition("@")
         artifact = self._registry.get(name, version or None)
-        if misfit := why_not(study, artifact.card.applies_to):
+        if misfit := why_not(study, artifact.card.applies_to, is_named=True):
             raise NoModelError(study.uid, f"is not for {artifact.label}, which {misfit}")
         return artifact
 

@@ -9,7 +9,8 @@ import pytest
 from data.errors import Reason
 from data.study import Modality, Series
 from models.errors import NoModelError
-from models.registry import Registry, series_taken, shipped_folder
+from models.registry import Registry, shipped_folder
+from models.suitability import series_taken
 from tests.tiny_model import write_tiny_artifact
 from tests.tiny_study import tiny_series, tiny_study
 
@@ -115,9 +116,10 @@ def test_the_more_specific_rule_wins(tmp_path: Path, body_part: str, expected: s
     )
 
 
-def test_a_series_without_a_body_part_is_still_taken(tmp_path: Path) -> None:
+def test_a_study_that_does_not_say_what_it_shows_has_no_model_of_a_body_part(tmp_path: Path) -> None:
     write_tiny_artifact(tmp_path, name="head", modalities=[CT], body_parts=["HEAD"])
-    assert Registry([tmp_path]).in_charge_of(tiny_study(series_of(CT))).card.name == "head"
+    with pytest.raises(NoModelError, match="head/1 takes HEAD, and neither Body Part Examined nor a descr"):
+        Registry([tmp_path]).in_charge_of(tiny_study(series_of(CT)))
 
 
 def test_of_equal_rules_the_name_decides_whatever_the_order_of_folders(tmp_path: Path) -> None:
