@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from models import novelty as novelties
+from models import novelty_archive
 from models.card import ModelCard, Precision
 from models.errors import ArtifactError
 from models.novelty import NoveltyModel
@@ -121,7 +121,7 @@ def read_artifact(folder: Path) -> Artifact:
     if card.novelty is not None:
         _check_hash(folder, NOVELTY, card.novelty.file_sha256)
         try:
-            novelty = novelties.load(folder / NOVELTY)
+            novelty = novelty_archive.load(folder / NOVELTY)
         except ValueError as error:
             raise ArtifactError(
                 folder, NOVELTY, f"cannot be read: {error}", "export the model again"
@@ -163,7 +163,7 @@ def write_artifact(
     """
     if folder.exists():
         raise ArtifactError(folder, "", "exists and is never overwritten", "write a new version")
-    archive = None if novelty is None else novelties.to_npz(novelty)
+    archive = None if novelty is None else novelty_archive.to_npz(novelty)
     given = {ONNX: onnx, INT8: int8, NOVELTY: archive}
     contents = {file: content for file, content in given.items() if content is not None}
     bound = _bind(folder, card, contents, novelty)
@@ -217,7 +217,7 @@ def _bind(
     fields["novelty"] = None
     if novelty is not None:
         fields["novelty"] = {
-            "method": "mahalanobis",
+            "method": "mahalanobis-and-looks" if novelty.looks else "mahalanobis",
             "threshold": novelty.threshold,
             "acceptance": novelty.acceptance,
             "file_sha256": sha256[NOVELTY],

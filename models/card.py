@@ -161,6 +161,21 @@ class Pooling(StrEnum):
     MEAN_LOGITS = "mean-logits"
     WORST_FRAME = "worst-frame"  # the frame with the highest evidence for a finding
     NOISY_OR = "noisy-or"
+    ATTENTION = "attention"  # a mean that looks harder at the frames with more evidence
+
+
+class PoolingParameters(_Part):
+    """The numbers of attention pooling (:mod:`models.pooling`), fitted on the labels of studies.
+
+    `sharpness` 0 is the mean over the frames, a large one the worst frame. The study's log-odds of a
+    finding are ``scale`` times the pooled ones plus ``bias``.
+    """
+
+    sharpness: float = Field(default=1.0, ge=0.0)
+    scale: float = Field(default=1.0, gt=0.0)
+    bias: float = 0.0
+    fitted_on: str = ""
+    n: int = Field(default=0, ge=0, description="Studies it was fitted on; 0: not fitted.")
 
 
 class Calibration(_Part):
@@ -192,12 +207,13 @@ class OperatingPoint(_Part):
 
 
 class Novelty(_Part):
-    """Distance of a feature vector from those of training; the numbers are in ``novelty.npz``.
+    """Distance from the pictures of training; the numbers are in ``novelty.npz``.
 
-    The score is the distance divided by `threshold`: above 1.0 the model abstains.
+    It is that of the feature vector alone, or the worse of it and that of the picture's looks. The score is
+    the distance divided by `threshold`: above 1.0 the model abstains.
     """
 
-    method: Literal["mahalanobis"] = "mahalanobis"
+    method: Literal["mahalanobis", "mahalanobis-and-looks"] = "mahalanobis"
     threshold: float = Field(gt=0)
     acceptance: Probability
     file_sha256: Sha256
@@ -336,6 +352,7 @@ class ModelCard(_Part):
     classes: tuple[ClassSpec, ...] = Field(min_length=2)
     input: InputSpec
     pooling: Pooling = Pooling.MEAN_LOGITS
+    pooling_parameters: PoolingParameters = PoolingParameters()
     calibration: Calibration
     operating_points: tuple[OperatingPoint, ...] = Field(min_length=1)
     default_operating_point: Literal["rule-out", "balanced", "rule-in"] = "balanced"

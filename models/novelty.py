@@ -1,25 +1,43 @@
-"""Is this picture of a kind the model was fitted on? Distance of its features from those of training.
+"""Is this picture of a kind the model was fitted on? Distance of its features and its looks from training's.
 
 A network is sure of itself on pictures of another kind too, so its confidence does not tell; the distance
-of its feature vector from the nearest class of the training set does. Above the threshold the model
-abstains, and the study keeps the place of one that was not scored.
+of its feature vector from the nearest class of the training set does, and so does what the picture looks
+like (:mod:`models.likeness`), to which a network is blind where training taught it to be. The worse of them
+counts. Above the threshold the model abstains, and the study keeps the place of one that was not scored.
 """
 
-import io
-import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.appearance import Aspect, appearance
+from models.likeness import Likeness, Unlike, amiss, fit_likeness, scale_of
+
 Floats = NDArray[np.float64] | NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judgement:
+    """How new pictures are.
+
+    Attributes
+    ----------
+    scores : (n,) float64
+        Above 1 a picture is new.
+    causes : tuple of Unlike
+        What is most unlike training's, of each picture.
+    """
+
+    scores: NDArray[np.float64]
+    causes: tuple[Unlike, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class NoveltyModel:
-    """Classes of feature vectors that share one covariance; what :func:`distance` needs.
+    """Classes of feature vectors that share one covariance, and what their pictures look like.
 
     Attributes
     ----------
@@ -32,9 +50,14 @@ class NoveltyModel:
     residual_scale : float
         Standard deviation along every direction that the basis leaves out.
     threshold : float
-        Distance above which a picture is new.
+        A picture beyond it is new.
     acceptance : float
         Part of the held-out pictures that lie within the threshold.
+    limit, power : float
+        The distance of the features counts as ``(distance / limit) ** power``: 1 and 1, where it alone
+        counts, and what puts it on one scale with the looks, where these count too.
+    looks : tuple of Likeness
+        One an aspect; none in models that were made before looks counted.
     """
 
     means: NDArray[np.float32]
@@ -43,6 +66,9 @@ class NoveltyModel:
     residual_scale: float
     threshold: float
     acceptance: float
+    limit: float = 1.0
+    power: float = 1.0
+    looks: tuple[Likeness, ...] = ()
 
     def __post_init__(self) -> None:
         n_features, n_components = self.basis.shape if self.basis.ndim == 2 else (0, 0)
@@ -59,9 +85,12 @@ class NoveltyModel:
         arrays = (self.means, self.basis, self.scales)
         if not all(np.isfinite(array).all() for array in arrays) or not (self.scales > 0).all():
             raise ValueError("means, basis and scales must be finite, and scales above 0")
-        for name in ("residual_scale", "threshold", "acceptance"):
+        for name in ("residual_scale", "threshold", "acceptance", "limit", "power"):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number above 0")
+
+        if len({look.aspect for look in self.looks}) != len(self.looks):
+            raise ValueError("an aspect of the looks stands twice")
 
     @cached_property
     def wide_basis(self) -> NDArray[np.float64]:
@@ -155,6 +184,77 @@ def fit(
     )
 
 
+def with_looks(
+    model: NoveltyModel,
+    train: Mapping[Aspect, Floats],
+    held_out: Mapping[Aspect, Floats],
+    held_out_features: Floats,
+) -> NoveltyModel:
+    """Let what pictures look like count beside their features.
+
+    Parameters
+    ----------
+    model : NoveltyModel
+        Fitted on features alone; its acceptance is kept.
+    train : dict of Aspect to (n, n_statistics) float
+        Looks of training's pictures, and of the same with ordinary changes: light, sharpness and compression
+        as another camera would have them. Without these the model calls another camera new.
+    held_out : dict of Aspect to (n_held_out or more, n_statistics) float
+        Of pictures the network was not fitted on, in the order of `held_out_features`; after them those of
+        the same with ordinary changes.
+    held_out_features : (n_held_out, n_features) float
+
+    Notes
+    -----
+    Features and each aspect are put on one scale (:mod:`models.likeness`), and the largest counts. As it
+    is exceeded more often than each alone, the threshold is set anew so that the part of the held-out
+    pictures that lies within is the acceptance.
+
+    Measured on HAM10000 (6,009 training pictures): features alone tell heavily blurred pictures with an
+    AUROC of .95, head CT with .96 and noise with .97; with the looks it is .97, 1.0 and 1.0. Fitted
+    without ordinary changes, the looks call 27 % of pictures new that are somewhat lighter or sharper or
+    compressed once more, with them 1 %.
+    """
+    distances = distance(held_out_features, model)
+    limit, power = scale_of(distances, model.acceptance)
+    looks = tuple(
+        fit_likeness(aspect, train[aspect], held_out[aspect], acceptance=model.acceptance)
+        for aspect in Aspect
+    )
+    n = len(distances)
+    parts = [(distances / limit) ** power, *(look.scaled(held_out[look.aspect][:n]) for look in looks)]
+    threshold = float(np.quantile(np.max(parts, axis=0), model.acceptance, method="higher"))
+    return replace(model, limit=limit, power=power, looks=looks, threshold=threshold)
+
+
+def judge(features: Floats, pictures: NDArray[np.uint8], model: NoveltyModel) -> Judgement:
+    """Measure how new pictures are, and say what is most unlike training's.
+
+    Parameters
+    ----------
+    features : (n, n_features) float
+        What the network gave for them.
+    pictures : (n, height, width, 3) uint8
+        Its inputs.
+    model : NoveltyModel
+    """
+    parts = [(distance(features, model) / model.limit) ** model.power]
+    if not model.looks:
+        return Judgement(parts[0] / model.threshold, (Unlike.FEATURES,) * len(pictures))
+    seen = appearance(pictures)
+    parts += [look.scaled(seen[look.aspect]) for look in model.looks]
+    scores = np.stack(parts) / model.threshold
+    texture = {look.aspect: (place, look) for place, look in enumerate(model.looks, start=1)}.get(
+        Aspect.TEXTURE
+    )
+    causes = []
+    for row, leading in enumerate(scores.argmax(axis=0)):
+        telling = texture[1] if texture is not None and scores[texture[0], row] > 1.0 else None
+        aspect = None if leading == 0 else model.looks[leading - 1].aspect
+        causes.append(amiss(aspect, seen[Aspect.TEXTURE][row], telling))
+    return Judgement(scores.max(axis=0), tuple(causes))
+
+
 def distance(features: Floats, model: NoveltyModel) -> NDArray[np.float64]:
     """Measure how far feature vectors lie from the nearest class of training.
 
@@ -166,8 +266,8 @@ def distance(features: Floats, model: NoveltyModel) -> NDArray[np.float64]:
     Returns
     -------
     (n_samples,) float64
-        In within-class standard deviations, about ``sqrt(n_features)`` for a picture like training's.
-        Divided by ``model.threshold`` it is the novelty score; infinite where a feature is not finite.
+        In within-class standard deviations, about ``sqrt(n_features)`` for a picture like training's;
+        infinite where a feature is not finite.
     """
     values = np.asarray(features, np.float64)
     if values.ndim != 2 or values.shape[1] != model.means.shape[1]:
@@ -191,50 +291,3 @@ def _split(
     """Give each vector's coordinates along the basis, and what of it the basis leaves out."""
     along = vectors @ basis
     return along, vectors - along @ basis.T
-
-
-def to_npz(model: NoveltyModel) -> bytes:
-    """Write the model as an ``npz`` archive without pickles; the same model gives the same bytes."""
-    content = io.BytesIO()
-    np.savez(
-        content,
-        means=model.means,
-        basis=model.basis,
-        scales=model.scales,
-        residual_scale=np.float64(model.residual_scale),
-        threshold=np.float64(model.threshold),
-        acceptance=np.float64(model.acceptance),
-    )
-    return content.getvalue()
-
-
-def from_npz(content: bytes) -> NoveltyModel:
-    """Read what :func:`to_npz` wrote.
-
-    Raises
-    ------
-    ValueError
-        If the archive is broken, holds objects, or its arrays do not fit together.
-    """
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return NoveltyModel(
-                means=arrays["means"].astype(np.float32),
-                basis=arrays["basis"].astype(np.float32),
-                scales=arrays["scales"].astype(np.float32),
-                residual_scale=float(arrays["residual_scale"]),
-                threshold=float(arrays["threshold"]),
-                acceptance=float(arrays["acceptance"]),
-            )
-    except (KeyError, EOFError, OSError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"is not a novelty archive: {error}") from error
-
-
-def save(model: NoveltyModel, path: Path) -> None:
-    """Write the model to a file; :func:`load` reads it."""
-    path.write_bytes(to_npz(model))
-
-
-def load(path: Path) -> NoveltyModel:
-    """Read a model from a file that :func:`save` wrote."""
-    return from_npz(path.read_bytes())

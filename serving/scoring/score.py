@@ -18,6 +18,7 @@ from models.artifact import Artifact
 from models.calibration import softmax
 from models.card import ModelCard, OperatingPoint
 from models.evidence import key_frames
+from models.likeness import Unlike
 from models.pooling import frame_evidence, study_probabilities
 from models.preprocess import frame_input, preprocessing_sha256
 from models.runtime import Session
@@ -99,7 +100,11 @@ def score_study(study: Study, session: Session, model: ModelIdentity) -> StudySc
     logits = np.concatenate(seen.logits)
     is_finding = np.array([spec.is_finding for spec in card.classes])
     pooled = study_probabilities(
-        logits, pooling=card.pooling, temperature=card.calibration.temperature, is_finding=is_finding
+        logits,
+        pooling=card.pooling,
+        temperature=card.calibration.temperature,
+        is_finding=is_finding,
+        parameters=card.pooling_parameters,
     )
     novelty = _novelty(seen)
     is_novel = novelty is not None and novelty > 1.0
@@ -110,7 +115,7 @@ def score_study(study: Study, session: Session, model: ModelIdentity) -> StudySc
         paths=tuple(path for path in study.paths if path not in lost_paths),
         status=Status.ABSTAINED if is_novel else Status.SCORED,
         elapsed_ms=(perf_counter() - started) * 1000,
-        reason=_novel_reason(artifact, novelty) if novelty is not None and is_novel else None,
+        reason=_novel_reason(artifact, novelty, _cause(seen)) if novelty is not None and is_novel else None,
         model=model,
         probabilities=dict(zip(card.class_keys, pooled.tolist(), strict=True)),
         findings=_findings(card, pooled, may_flag=not is_novel),
@@ -144,6 +149,7 @@ class _Seen:
     logits: list[NDArray[np.float32]] = field(default_factory=list)
     maps: list[NDArray[np.float32]] = field(default_factory=list)
     novelty: list[NDArray[np.float64]] = field(default_factory=list)
+    causes: list[Unlike] = field(default_factory=list)
     quality: list[float] = field(default_factory=list)
     failed: list[Frame] = field(default_factory=list)
     errors: list[ImageError] = field(default_factory=list)
@@ -180,13 +186,23 @@ def _novelty(seen: _Seen) -> float | None:
     return float(np.median(np.concatenate(seen.novelty))) if seen.novelty else None
 
 
+def _cause(seen: _Seen) -> Unlike:
+    """Give what is amiss with most of the frames that are as new as the study, or newer."""
+    scores = np.concatenate(seen.novelty)
+    causes = [seen.causes[index] for index in np.flatnonzero(scores >= np.median(scores))]
+    return max(causes, key=causes.count)
+
+
 def _run(inputs: Sequence[NDArray[np.uint8]], session: Session, seen: _Seen) -> None:
-    outputs = session.run(np.stack(inputs))
+    batch = np.stack(inputs)
+    outputs = session.run(batch)
     seen.logits.append(outputs.logits)
     seen.maps.extend(outputs.maps)
     novelty = session.artifact.novelty
     if novelty is not None:
-        seen.novelty.append(novelties.distance(outputs.features, novelty) / novelty.threshold)
+        judged = novelties.judge(outputs.features, batch, novelty)
+        seen.novelty.append(judged.scores)
+        seen.causes.extend(judged.causes)
 
 
 def _placed_frames(taken: Sequence[Series]) -> Iterator[tuple[Series, int, float]]:
@@ -257,8 +273,8 @@ def _lost_instances(seen: _Seen) -> tuple[Unread, ...]:
     return tuple(Unread(path, error) for path, error in reversed(lost.items()))
 
 
-def _novel_reason(artifact: Artifact, novelty: float) -> str:
+def _novel_reason(artifact: Artifact, novelty: float, cause: Unlike) -> str:
     return (
-        f"novel: it lies {novelty:.2f} times as far from what {artifact.label} was fitted on as is accepted; "
-        f"read it without a score"
+        f"novel: {cause.words} ({cause}); it is {novelty:.2f} times as far from what {artifact.label} was "
+        f"fitted on as is accepted; read it without a score"
     )

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import EmpiricalCovariance
 
-from models.novelty import NoveltyModel, distance, fit, from_npz, load, save, to_npz
+from models.novelty import NoveltyModel, distance, fit
+from models.novelty_archive import from_npz, load, save, to_npz
 
 CENTRES = np.array([[0.0] * 12, [6.0] * 12, [-6.0, 6.0] * 6])
 
