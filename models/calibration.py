@@ -6,7 +6,7 @@ a score at or above the threshold is called positive.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,6 +150,42 @@ def fit_temperature(logits: Floats, labels: NDArray[np.integer]) -> float:
         else:
             high = middle
     return math.exp(-(low + high) / 2.0)
+
+
+def search_temperature(loss: Callable[[float], float]) -> float:
+    """Find the temperature with the least loss, where the loss need not be convex.
+
+    Parameters
+    ----------
+    loss : callable
+        Takes a temperature.
+
+    Returns
+    -------
+    float
+        Within `TEMPERATURE_RANGE`, to a relative 1e-4.
+
+    Notes
+    -----
+    The loss is looked at in 41 places even in ``log T``; around the best of them the interval is narrowed
+    down by golden section.
+
+    Examples
+    --------
+    >>> round(search_temperature(lambda temperature: (temperature - 2.5) ** 2), 3)
+    2.5
+    """
+    places = np.linspace(math.log(TEMPERATURE_RANGE[0]), math.log(TEMPERATURE_RANGE[1]), 41)
+    best = int(np.argmin([loss(math.exp(place)) for place in places]))
+    low, high = float(places[max(best - 1, 0)]), float(places[min(best + 1, len(places) - 1)])
+    golden = (math.sqrt(5.0) - 1.0) / 2.0
+    while high - low > 1e-4:
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        if loss(math.exp(left)) <= loss(math.exp(right)):
+            high = right
+        else:
+            low = left
+    return math.exp((low + high) / 2.0)
 
 
 def reliability_curve(

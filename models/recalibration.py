@@ -7,7 +7,6 @@ are dealt to folds, and the studies of each are judged by numbers fitted on the 
 do not flatter themselves. The numbers that are kept are then fitted on all studies.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from models.calibration import (
     expected_calibration_error,
     fit_temperature,
     score_of,
+    search_temperature,
     softmax,
 )
 from models.card import Interval, Metric, ModelCard, Pooling
@@ -173,7 +173,13 @@ def pooled_probabilities(card: ModelCard, scored: ScoredStudies, temperature: fl
     is_finding = np.array([spec.is_finding for spec in card.classes])
     return np.stack(
         [
-            study_probabilities(logits, pooling=card.pooling, temperature=temperature, is_finding=is_finding)
+            study_probabilities(
+                logits,
+                pooling=card.pooling,
+                temperature=temperature,
+                is_finding=is_finding,
+                parameters=card.pooling_parameters,
+            )
             for logits in scored.frame_logits
         ]
     )
@@ -186,26 +192,16 @@ def fit_study_temperature(card: ModelCard, scored: ScoredStudies) -> float:
     -----
     Where the mean of the logits, or a single frame, makes the score, the loss is convex and
     :func:`models.calibration.fit_temperature` solves it. Otherwise the temperature changes how frames are
-    pooled: the loss is looked at in 41 places even in ``log T`` and then narrowed down by golden section.
+    pooled, and :func:`models.calibration.search_temperature` looks for it.
     """
     if card.pooling is Pooling.MEAN_LOGITS or all(len(logits) == 1 for logits in scored.frame_logits):
         return fit_temperature(_mean_logits(scored), scored.labels)
 
-    def loss(log_temperature: float) -> float:
-        probabilities = pooled_probabilities(card, scored, math.exp(log_temperature))
+    def loss(temperature: float) -> float:
+        probabilities = pooled_probabilities(card, scored, temperature)
         return float(_losses(probabilities, scored.labels).mean())
 
-    places = np.linspace(math.log(TEMPERATURE_RANGE[0]), math.log(TEMPERATURE_RANGE[1]), 41)
-    best = int(np.argmin([loss(float(place)) for place in places]))
-    low, high = float(places[max(best - 1, 0)]), float(places[min(best + 1, len(places) - 1)])
-    golden = (math.sqrt(5.0) - 1.0) / 2.0
-    while high - low > 1e-4:
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        if loss(left) <= loss(right):
-            high = right
-        else:
-            low = left
-    return math.exp((low + high) / 2.0)
+    return search_temperature(loss)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -126,10 +126,12 @@ def test_frames_are_pooled_as_the_card_says(tmp_path: Path, pooling: Pooling) ->
         1.0 / (1.0 + np.exp(np.diff(tiny_logits(one[None])[0])))[0] for one in (BENIGN, MALIGNANT)
     )
     mean_logits = tiny_logits(np.stack([BENIGN, MALIGNANT, BENIGN])).mean(axis=0)
+    odds = np.log((1.0 - np.array([benign, malignant, benign])) / np.array([benign, malignant, benign]))
     expected = {
         Pooling.MEAN_LOGITS: 1.0 / (1.0 + np.exp(np.diff(mean_logits))[0]),
         Pooling.WORST_FRAME: malignant,
         Pooling.NOISY_OR: benign * malignant * benign,
+        Pooling.ATTENTION: 1.0 / (1.0 + np.exp(np.average(odds, weights=np.exp(odds)))),
     }
     assert result.probabilities["benign"] == pytest.approx(expected[pooling], abs=1e-5)
 
