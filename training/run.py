@@ -1,8 +1,9 @@
 """A run's folder: what went in, how far it is, what came out.
 
 ``recipe.json`` and ``run.json`` say what was run on what; ``checkpoint.safetensors`` is where it stands,
-``best.safetensors`` the weights of the best epoch, ``metrics.jsonl`` a line for each epoch. The folder of a
-crossed recipe holds one such folder for each fold, ``fold-0`` and on, and what they give together.
+``best.safetensors`` the weights of the best epoch, ``metrics.jsonl`` a line for each epoch, ``log.txt`` what it
+said. The folder of a crossed recipe holds one such folder for each fold, ``fold-0`` and on, and what they
+give together.
 """
 
 import json
@@ -52,6 +53,11 @@ class Run:
     def metrics(self) -> Path:
         """A line of JSON for each epoch."""
         return self.folder / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """What the run said, line by line, over all the times it was continued."""
+        return self.folder / "log.txt"
 
     def predictions(self, part: str) -> Path:
         """What the best weights give for a part of the split: ``train``, ``validation`` or ``test``."""
@@ -121,6 +127,12 @@ class Run:
         for key, phrase in meaning.items():
             if stored.get(key) != facts[key]:
                 raise RunError(f"{self.folder} holds a run {phrase}; choose another folder with --run")
+
+
+def versions() -> str:
+    """Name the packages that decide what a run gives, with their versions."""
+    packages = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    return f"python {platform.python_version()}, {packages}"
 
 
 def write_json(path: Path, content: object) -> None:

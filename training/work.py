@@ -16,6 +16,7 @@ from training import loop
 from training.appraisal import measure_evidence, measure_groups_of
 from training.dataset import LabelledSet, Pixels, cached_pixels, read_labelled_set
 from training.errors import TrainingError
+from training.log import LoggedConsole
 from training.pool import finished_folds
 from training.recipe import Recipe, SplitPart, read_recipe
 from training.report import report
@@ -65,6 +66,7 @@ class Work:
             self.run,
             device=self.device,
             checkpoint_minutes=checkpoint_minutes,
+            console=LoggedConsole(self.run, self.device),
         )
         return self.run.folder
 
