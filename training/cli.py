@@ -1,12 +1,16 @@
 """The program `firstread-train`: fits, evaluates, calibrates, exports and reports."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from training.work import Work
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -37,6 +41,13 @@ Fold = Annotated[
     int | None,
     typer.Option("--fold", min=0, help="One fold of a crossed recipe; its run lies in fold-N."),
 ]
+CheckOnly = Annotated[
+    bool,
+    typer.Option("--check", help="Train nothing: look at the images, their folds, the time and the disk."),
+]
+CheckFile = Annotated[
+    Path | None, typer.Option("--json", help="With --check: write all that was found here.", dir_okay=False)
+]
 Destination = Annotated[
     Path | None,
     typer.Option(
@@ -60,12 +71,19 @@ def fit(
     device: DeviceName = Device.CPU,
     threads: Threads = None,
     checkpoint_minutes: CheckpointMinutes = 5.0,
+    check: CheckOnly = False,
+    json: CheckFile = None,
 ) -> None:
     """Train; a run that was cut off is continued. A crossed recipe trains fold by fold."""
     from training.work import open_work
 
+    if json is not None and not check:
+        raise typer.BadParameter("it goes with --check only", param_hint="--json")
     work = open_work(recipe, run=run, datasets=data, device=device, threads=threads, fold=fold)
-    typer.echo(f"the weights are in {work.fit(checkpoint_minutes)}")
+    if check:
+        _check(work, recipe, threads, json)
+        return
+    _say(work, f"the weights are in {work.fit(checkpoint_minutes)}")
 
 
 @app.command()
@@ -82,7 +100,7 @@ def evaluate(
     from training.work import open_work
 
     work = open_work(recipe, run=run, datasets=data, device=device, threads=threads, fold=fold)
-    typer.echo(f"the figures are in {work.evaluate()}")
+    _say(work, f"the figures are in {work.evaluate()}")
 
 
 @app.command()
@@ -91,7 +109,7 @@ def calibrate(recipe: RecipePath, run: RunFolder = None) -> None:
     from training.work import open_work
 
     work = open_work(recipe, run=run, datasets=None, device=Device.CPU, threads=None)
-    typer.echo(f"temperature and operating points are in {work.calibrate()}")
+    _say(work, f"temperature and operating points are in {work.calibrate()}")
 
 
 @app.command()
@@ -112,7 +130,30 @@ def report(recipe: RecipePath, run: RunFolder = None, to: Destination = None) ->
     from training.work import open_work
 
     work = open_work(recipe, run=run, datasets=None, device=Device.CPU, threads=None)
-    typer.echo(f"the card is {work.report(to)}")
+    _say(work, f"the card is {work.report(to)}")
+
+
+def _check(work: "Work", recipe: Path, threads: int | None, destination: Path | None) -> None:
+    from rich.console import Console
+
+    from training.check.report import check, write_report
+    from training.check.tables import show
+
+    found = check(work, n_threads=threads or os.cpu_count() or 1)
+    show(found, Console())
+    if destination is not None:
+        write_report(found, destination)
+    if found.errors:
+        raise TrainingError(f"{recipe} is not ready to train: {'; '.join(found.errors)}")
+    typer.echo("ready to train")
+
+
+def _say(work: "Work", sentence: str) -> None:
+    """Say a verb's result, and write it to the run's log."""
+    from training.log import log
+
+    typer.echo(sentence)
+    log(work.run, sentence)
 
 
 def main() -> None:

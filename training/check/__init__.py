@@ -1,0 +1,1 @@
+"""What `firstread-train fit --check` says of a recipe and its data before anything is trained."""
