@@ -1,4 +1,7 @@
-"""Writes a run's network as ONNX, proves that it gives what torch gives, and ships it with its card."""
+"""Writes a run's network as ONNX, proves that it gives what torch gives, and ships it with its card.
+
+Unless told not to, it also makes and measures the variant in 8-bit integers (:mod:`training.quantise`).
+"""
 
 import tempfile
 import warnings
@@ -8,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from onnx import ModelProto
 from torch import Tensor, nn
 
 from models import novelty
 from models.artifact import Artifact, write_artifact
-from models.card import ModelCard, TrainingData
+from models.card import ModelCard, Precision, TrainingData
 from models.errors import ModelError
 from models.networks.outputs import ImageClassifier
 from models.novelty import NoveltyModel
@@ -21,8 +23,10 @@ from models.runtime import Session
 from training.appraisal import read_groups
 from training.dataset import Pixels
 from training.errors import ExportError
+from training.graph import forget_where_it_was_made
 from training.groups import group_metrics
 from training.predictions import ScoredSet, read_scored
+from training.quantise import Pictures, quantise
 from training.recipe import Recipe, SplitPart
 from training.run import Run, read_json
 
@@ -46,7 +50,13 @@ class ServedNetwork(nn.Module):
 
 
 def export(
-    recipe: Recipe, network: ImageClassifier, proof_pixels: Pixels, run: Run, destination: Path
+    recipe: Recipe,
+    network: ImageClassifier,
+    proof_pixels: Pixels,
+    run: Run,
+    destination: Path,
+    *,
+    pictures: Pictures | None = None,
 ) -> tuple[Artifact, float]:
     """Write the model's folder ``destination/<name>/<version>``.
 
@@ -62,6 +72,9 @@ def export(
         Evaluated and calibrated.
     destination : Path
         A folder of models.
+    pictures : Pictures or None
+        From which the variant in 8-bit integers is made and measured; it stands beside where it is accepted.
+        None: floating point alone.
 
     Returns
     -------
@@ -82,14 +95,18 @@ def export(
     try:
         with tempfile.TemporaryDirectory() as staging:
             staged = write_artifact(Path(staging) / recipe.version, onnx=onnx, card=card, novelty=known)
-            difference = largest_difference(network, Session(staged), proof_pixels)
-        if not difference <= MAX_DIFFERENCE:
-            raise ExportError(
-                f"torch and ONNX Runtime differ by {difference:.2e} on {len(proof_pixels)} images, "
-                f"expected at most {MAX_DIFFERENCE}; nothing was written"
-            )
+            plain = Session(staged, precision=Precision.FLOAT)
+            difference = largest_difference(network, plain, proof_pixels)
+            if not difference <= MAX_DIFFERENCE:
+                raise ExportError(
+                    f"torch and ONNX Runtime differ by {difference:.2e} on {len(proof_pixels)} images, "
+                    f"expected at most {MAX_DIFFERENCE}; nothing was written"
+                )
+            int8 = None
+            if pictures is not None:
+                int8, card["variants"] = quantise(staged, pictures)
         folder = destination / recipe.name / recipe.version
-        return write_artifact(folder, onnx=onnx, card=card, novelty=known), difference
+        return write_artifact(folder, onnx=onnx, card=card, novelty=known, int8=int8), difference
     except ModelError as error:
         raise ExportError(str(error)) from error
 
@@ -116,17 +133,8 @@ def to_onnx(network: ImageClassifier, px: int) -> bytes:
     if program is None:
         raise ExportError("torch's exporter gave no program")
     model = program.model_proto
-    _forget_where_it_was_made(model)
+    forget_where_it_was_made(model)
     return bytes(model.SerializeToString())
-
-
-def _forget_where_it_was_made(model: ModelProto) -> None:
-    """Drop the exporter's notes on each node: stack traces, with the paths of the machine that exported."""
-    graph = model.graph
-    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
-    for part in (model, graph, *graph.node, *values, *model.functions):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.artifact import Artifact
 from models.card import ModelCard
 from models.runtime import Session
 from training import calibrate as calibration
@@ -18,6 +19,7 @@ from training.dataset import LabelledSet, Pixels, cached_pixels, read_labelled_s
 from training.errors import TrainingError
 from training.log import LoggedConsole
 from training.pool import finished_folds
+from training.quantise import pictures_of
 from training.recipe import Recipe, SplitPart, read_recipe
 from training.report import report
 from training.run import Run
@@ -90,8 +92,8 @@ class Work:
         calibration.calibrate(self.recipe, self.run)
         return self.run.calibration
 
-    def export(self, destination: Path | None) -> tuple[Path, float]:
-        """Write the model's folder; give it and the largest difference from torch.
+    def export(self, destination: Path | None, *, with_int8: bool = True) -> tuple[Artifact, float]:
+        """Write the model's folder; give what was written and the largest difference from torch.
 
         Its figures by group go into the card; whether its maps are evidence is measured on what was written.
         """
@@ -101,10 +103,15 @@ class Work:
         spread = np.linspace(0, len(pixels) - 1, min(N_PROOF_IMAGES, len(pixels))).astype(np.intp)
         measure_groups_of(self.recipe, self.labelled, self.run)
         artifact, difference = exporting.export(
-            self.recipe, network, pixels[spread], self.run, destination or self.run.models
+            self.recipe,
+            network,
+            pixels[spread],
+            self.run,
+            destination or self.run.models,
+            pictures=pictures_of(self.recipe, self.labelled, pixels) if with_int8 else None,
         )
         measure_evidence(self.recipe, Session(artifact), self.labelled, pixels, self.run)
-        return artifact.folder, difference
+        return artifact, difference
 
     def report(self, destination: Path | None) -> Path:
         """Write CARD.md and its pictures beside the exported model."""

@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from models.artifact import Artifact, read_artifact
+from models.card import Precision
 from models.networks.outputs import ImageClassifier
 from models.runtime import Session
 from training.cli import app, main
@@ -36,10 +37,10 @@ def _network(work: Work) -> ImageClassifier:
 
 @pytest.fixture(scope="module")
 def artifact(work: Work) -> Artifact:
-    folder, difference = work.export(None)
+    written, difference = work.export(None)
     assert difference <= 1e-4
     work.report(None)
-    return read_artifact(folder)
+    return read_artifact(written.folder)
 
 
 def test_the_metrics_file_has_a_line_for_each_epoch(finished_run: Path) -> None:
@@ -62,7 +63,7 @@ def test_the_shipped_model_scores_what_torch_scored(work: Work, artifact: Artifa
     test = read_scored(work.run.predictions("test"))
     rows = work.labelled.rows_in(work.recipe.folds.test)
 
-    outputs = Session(artifact).run(work.pixels_at(32)[rows])
+    outputs = Session(artifact, precision=Precision.FLOAT).run(work.pixels_at(32)[rows])
 
     np.testing.assert_allclose(outputs.logits, test.logits, atol=1e-4)
     np.testing.assert_allclose(outputs.features, test.features, atol=1e-4)
