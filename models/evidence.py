@@ -20,6 +20,9 @@ _REFINEMENT = 8
 # Below this distance (mm or frames) places are not told apart any more.
 _CLOSEST = 0.1
 
+# Positions are written with a few decimals: two slices of 5 mm may lie 9.999 mm apart.
+_SLACK = 0.01
+
 
 def normalise_map(evidence_map: NDArray[np.float32], *, highest: float | None = None) -> NDArray[np.float32]:
     """Scale one class's map to 0 to 1.
@@ -166,7 +169,7 @@ def key_frames(
         for index in ranked:
             if len(chosen) == wanted:
                 break
-            if apart <= 0.0 or all(abs(places[index] - places[other]) >= apart for other in chosen):
+            if apart <= 0.0 or all(abs(places[index] - places[other]) >= apart - _SLACK for other in chosen):
                 chosen.append(int(index))
         if len(chosen) == wanted:
             return tuple(chosen)

@@ -4,7 +4,7 @@ Frames are read, prepared and run a batch at a time; what stays of a frame is it
 training and its small maps, so a CT of 2,000 slices takes little more memory than a photograph.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import ImageError
-from data.study import Frame, Modality, Series, Study
+from data.study import Frame, Series, Study
 from models import novelty as novelties
 from models.artifact import Artifact
 from models.calibration import softmax
@@ -20,33 +20,13 @@ from models.card import ModelCard, OperatingPoint
 from models.evidence import key_frames
 from models.likeness import Unlike
 from models.pooling import frame_evidence, study_probabilities
-from models.preprocess import frame_input, preprocessing_sha256
+from models.preprocess import preprocessing_sha256
 from models.runtime import Session
 from models.suitability import series_taken
-from serving.scoring.quality import MEASURED_MODALITIES, picture_quality
+from serving.scoring.preparation import prepared_batches
 from serving.scoring.result import Finding, KeyImage, ModelIdentity, Status, StudyScore, Unread
 
-# On a CPU a batch gains nothing above 64 px; on a GPU eight keep it busy. It bounds the memory.
-BATCH_FRAMES = 8
-
 N_KEY_IMAGES = 3
-
-# Frames of these modalities are views of their own; of all others, neighbours show much the same.
-SINGLE_VIEWS = frozenset(
-    {
-        Modality.PHOTOGRAPH,
-        Modality.DERMOSCOPY,
-        Modality.COMPUTED_RADIOGRAPHY,
-        Modality.DIGITAL_RADIOGRAPHY,
-        Modality.MAMMOGRAPHY,
-    }
-)
-
-# Places that must never count as neighbours are put this far apart.
-FAR_MM = 1e6
-
-# Without geometry a frame counts as this far from the next.
-ASSUMED_SPACING_MM = 10.0 / 3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,11 +40,17 @@ class RawScore:
         Above 1 the model abstains.
     unread : tuple of Unread
         Files without which it was made.
+    frames : tuple of Frame
+        Which frames the logits are of.
+    places_mm : (n_frames,) float64, mm
+        Where they lie: see :func:`serving.scoring.preparation.placed_frames`.
     """
 
     frame_logits: NDArray[np.float32]
     novelty: float | None
     unread: tuple[Unread, ...]
+    frames: tuple[Frame, ...]
+    places_mm: NDArray[np.float64]
 
 
 def run_study(study: Study, session: Session) -> RawScore:
@@ -78,7 +64,13 @@ def run_study(study: Study, session: Session) -> RawScore:
         If the model fails.
     """
     seen = _read_and_run(series_taken(study, session.artifact.card.applies_to), session)
-    return RawScore(np.concatenate(seen.logits), _novelty(seen), _lost_instances(seen))
+    return RawScore(
+        np.concatenate(seen.logits),
+        _novelty(seen),
+        _lost_instances(seen),
+        tuple(seen.frames),
+        np.array(seen.places_mm),
+    )
 
 
 def score_study(study: Study, session: Session, model: ModelIdentity) -> StudyScore:
@@ -156,27 +148,21 @@ class _Seen:
 
 
 def _read_and_run(taken: Sequence[Series], session: Session) -> _Seen:
-    spec = session.artifact.card.input
     seen = _Seen()
-    inputs: list[NDArray[np.uint8]] = []
-    for series, index, place_mm in _placed_frames(taken):
-        frame = series.frames[index]
-        try:
-            picture = frame_input(series.frames, index, spec)
-        except ImageError as error:
-            seen.failed.append(frame)
-            seen.errors.append(error)
-            continue
-        seen.frames.append(frame)
-        seen.places_mm.append(place_mm)
-        if series.modality in MEASURED_MODALITIES:
-            seen.quality.append(picture_quality(picture))
-        inputs.append(picture)
-        if len(inputs) == BATCH_FRAMES:
+    for batch in prepared_batches(taken, session.artifact.card.input):
+        inputs: list[NDArray[np.uint8]] = []
+        for prepared in batch:
+            if isinstance(prepared.content, ImageError):
+                seen.failed.append(prepared.frame)
+                seen.errors.append(prepared.content)
+                continue
+            inputs.append(prepared.content)
+            seen.frames.append(prepared.frame)
+            seen.places_mm.append(prepared.place_mm)
+            if prepared.quality is not None:
+                seen.quality.append(prepared.quality)
+        if inputs:
             _run(inputs, session, seen)
-            inputs = []
-    if inputs:
-        _run(inputs, session, seen)
     if not seen.frames:
         raise seen.errors[0]
     return seen
@@ -203,17 +189,6 @@ def _run(inputs: Sequence[NDArray[np.uint8]], session: Session, seen: _Seen) -> 
         judged = novelties.judge(outputs.features, batch, novelty)
         seen.novelty.append(judged.scores)
         seen.causes.extend(judged.causes)
-
-
-def _placed_frames(taken: Sequence[Series]) -> Iterator[tuple[Series, int, float]]:
-    """Give every frame and its place on one line on which only neighbours are near each other."""
-    start_mm = 0.0
-    for series in taken:
-        spacing_mm = FAR_MM if series.modality in SINGLE_VIEWS else ASSUMED_SPACING_MM
-        for index, frame in enumerate(series.frames):
-            along_mm = index * spacing_mm if frame.position_mm is None else frame.position_mm
-            yield series, index, start_mm + along_mm
-        start_mm += FAR_MM * (len(series.frames) + 1)
 
 
 def _findings(card: ModelCard, pooled: NDArray[np.float64], *, may_flag: bool) -> tuple[Finding, ...]:
