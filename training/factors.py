@@ -57,7 +57,7 @@ class Factors:
 
 
 def fit_factors(
-    log_probabilities: Floats,
+    offsets: Floats,
     labels: NDArray[np.int64],
     contexts: Sequence[KnownContext],
     fields: Sequence[ContextField],
@@ -68,26 +68,24 @@ def fit_factors(
 
     Parameters
     ----------
-    log_probabilities : (n_images, n_classes) float64, nats
-        Calibrated, of images that the network was not fitted on.
+    offsets : (n_images, n_classes) float64, nats
+        Calibrated log probabilities, up to a constant a row, of images that the network was not fitted on.
     labels : (n_images,) int64
         Index of the true class.
     contexts : (n_images,) KnownContext
     fields : sequence of str
-        Of those that anything is known of, each gives a term.
+        Of those that anything is known of, each gives a term; without any, the constants alone are fitted.
     ridge : float
         Weight of half the squared coefficients beside the summed negative log likelihood.
     """
     encodings = {name: encode(contexts, name) for name in fields}
     known = {name: encoding for name, encoding in encodings.items() if encoding.levels}
-    sets = list(chain.from_iterable(combinations(known, n) for n in range(1, len(known) + 1)))
-    if not sets:
-        return Factors((), np.zeros(log_probabilities.shape[1]))
-    inputs = np.concatenate([_only(known, chosen) for chosen in sets])
-    offsets = np.tile(log_probabilities, (len(sets), 1))
-    weights = np.full(len(offsets), 1.0 / len(sets))
+    sets = list(chain.from_iterable(combinations(known, n) for n in range(1, len(known) + 1))) or [()]
+    inputs = np.concatenate([_only(known, chosen, len(labels)) for chosen in sets])
+    tiled = np.tile(offsets, (len(sets), 1))
+    weights = np.full(len(tiled), 1.0 / len(sets))
     coefficients, constants = fit_offset_regression(
-        inputs, np.tile(labels, len(sets)), offsets, weights, ridge=ridge
+        inputs, np.tile(labels, len(sets)), tiled, weights, ridge=ridge
     )
     terms, start = [], 0
     for name, encoding in known.items():
@@ -219,13 +217,11 @@ class _Regression:
         return blocks.reshape(n_classes * n_inputs, n_classes * n_inputs)
 
 
-def _only(encodings: Mapping[ContextField, Encoding], chosen: Sequence[ContextField]) -> Floats:
-    return np.column_stack(
-        [
-            encoding.inputs if name in chosen else np.zeros_like(encoding.inputs)
-            for name, encoding in encodings.items()
-        ]
-    )
+def _only(
+    encodings: Mapping[ContextField, Encoding], chosen: Sequence[ContextField], n_images: int
+) -> Floats:
+    inputs = [encoding.inputs * (name in chosen) for name, encoding in encodings.items()]
+    return np.column_stack([np.zeros((n_images, 0)), *inputs])
 
 
 def _between_ages(age_years: float) -> Floats:
