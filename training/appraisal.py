@@ -12,17 +12,17 @@ from data.errors import DataError
 from data.photo import decode_photo, is_photo
 from data.skin_tone import SkinTone, estimate_skin
 from data.study import LabelledImage, Modality
-from models.calibration import softmax
-from models.card import Calibration, OperatingPoint, Severity
+from models.card import Calibration, OperatingPoint, PoolingParameters, Severity
 from models.runtime import Session
 from training.attributes import attributes_of
 from training.dataset import LabelledSet, Pixels
 from training.errors import DatasetError, RunError
 from training.evidence_curves import EvidenceFigures, choose_pictures, summarise, trace_curves
 from training.groups import AttributeFigures, JudgedSet, measure_groups
-from training.predictions import ScoredSet, read_scored
+from training.predictions import read_scored
 from training.recipe import Recipe
 from training.run import Run, read_json, write_json
+from training.units import Fit, Judged, judge_units
 
 OF_SKIN = frozenset({Modality.DERMOSCOPY, Modality.PHOTOGRAPH})
 # The first skin model's gains are known to within .04 from so many; at 160 px they cost 48 s of one core.
@@ -49,17 +49,18 @@ def measure_groups_of(recipe: Recipe, labelled: LabelledSet, run: Run) -> tuple[
     DatasetError
         If an image of skin cannot be read.
     """
-    images = [labelled.images[row] for row in labelled.rows_in(recipe.folds.test)]
+    calibrated = read_json(run.calibration)
+    fit = Fit(
+        Calibration.model_validate(calibrated["calibration"]).temperature,
+        PoolingParameters.model_validate(calibrated.get("pooling_parameters", {})),
+    )
+    judged = judge_units(recipe, read_scored(run.predictions("test")), fit)
+    image_of_name = dict(zip(labelled.names, labelled.images, strict=True))
+    images = [image_of_name[name] for name in judged.names.tolist()]
     shows_skin = OF_SKIN.issuperset(recipe.applies_to.modalities)
     attributes = attributes_of(images, [estimate_tone(image) for image in images] if shows_skin else None)
-    calibrated = read_json(run.calibration)
-    judged = judge(
-        recipe,
-        read_scored(run.predictions("test")),
-        Calibration.model_validate(calibrated["calibration"]),
-        [OperatingPoint.model_validate(point) for point in calibrated["operating_points"]],
-    )
-    measured = measure_groups(judged, attributes, seed=recipe.seed)
+    points = [OperatingPoint.model_validate(point) for point in calibrated["operating_points"]]
+    measured = measure_groups(put_to_use(recipe, judged, points), attributes, seed=recipe.seed)
     write_json(groups_file(run), {"groups": _FIGURES.dump_python(measured, mode="json")})
     return measured
 
@@ -135,17 +136,15 @@ def groups_file(run: Run) -> Path:
     return run.folder / "groups.json"
 
 
-def judge(
-    recipe: Recipe, scored: ScoredSet, calibration: Calibration, points: Iterable[OperatingPoint]
-) -> JudgedSet:
-    """Put together what the calibrated model says at its operating point 'balanced'.
+def put_to_use(recipe: Recipe, judged: Judged, points: Iterable[OperatingPoint]) -> JudgedSet:
+    """Put together what the calibrated model says with its operating point 'balanced'.
 
     The class that is watched on its own is the recipe's first critical one.
     """
     return JudgedSet(
-        probabilities=softmax(scored.logits, calibration.temperature),
-        labels=scored.labels,
-        lesions=scored.groups,
+        probabilities=judged.probabilities,
+        labels=judged.labels,
+        lesions=judged.groups,
         class_keys=recipe.class_keys,
         positive_keys=recipe.positive,
         threshold=next(point.threshold for point in points if point.name == "balanced"),

@@ -1,65 +1,22 @@
 """Makes a run's scores mean what they say, and chooses the thresholds, on rows that the network never saw.
 
-What temperature and thresholds give is measured on rows that chose neither: on the test folds if they were
-fitted on the validation folds. A crossed recipe has no fold to spare. There each fold is judged by numbers
-fitted on the other folds' predictions alone, and those that are kept are fitted on all folds; the figures are
-then those of the procedure, as is usual in cross-fitting.
+What temperature and thresholds give is measured on rows that chose neither (:mod:`training.trials`).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.aims import Aim, threshold_for
-from models.calibration import expected_calibration_error, fit_temperature, score_of, softmax
+from models.calibration import expected_calibration_error, score_of
 from models.card import Calibration, Interval, OperatingPoint
 from models.measures import bootstrap_interval
-from training.errors import RunError
-from training.evaluate import N_RESAMPLES
-from training.pool import read_out_of_fold
-from training.predictions import ScoredSet, join, read_scored
+from training.figures import N_RESAMPLES
 from training.recipe import PointSpec, Recipe
 from training.run import Run, write_json
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """Rows to fit on, and rows of other groups to measure on."""
-
-    fitted: ScoredSet
-    measured: ScoredSet
-
-    @cached_property
-    def temperature(self) -> float:
-        """The temperature under which the labels of the rows to fit on are most likely."""
-        return fit_temperature(self.fitted.logits, self.fitted.labels)
-
-
-@dataclass(frozen=True, eq=False)
-class Trials:
-    """What is fitted for good, and how it is measured.
-
-    Attributes
-    ----------
-    fitted : ScoredSet
-        What the temperature and thresholds that are kept are fitted on.
-    fitted_on : str
-        These rows, as the card calls them.
-    each : tuple of Trial
-        Together they measure every row that is measured once.
-    """
-
-    fitted: ScoredSet
-    fitted_on: str
-    each: tuple[Trial, ...]
-
-    @cached_property
-    def measured(self) -> ScoredSet:
-        """The measured rows of all trials, one after the other."""
-        return join(trial.measured for trial in self.each)
+from training.trials import Trial, Trials, trials_of
+from training.units import Judged
 
 
 def calibrate(recipe: Recipe, run: Run) -> tuple[Calibration, tuple[OperatingPoint, ...]]:
@@ -75,80 +32,53 @@ def calibrate(recipe: Recipe, run: Run) -> tuple[Calibration, tuple[OperatingPoi
     training.errors.RunError
         If the run was not evaluated yet, or only one fold of a crossed recipe is finished.
     """
-    trials = _crossed(recipe, run) if recipe.folds.cross else _held_out(recipe, run)
+    trials = trials_of(recipe, run)
     calibration = fit_calibration(trials)
-    points = tuple(
-        choose_point(recipe, spec, calibration.temperature, trials) for spec in recipe.operating_points
-    )
+    points = tuple(choose_point(spec, trials) for spec in recipe.operating_points)
+    pooling = trials.kept.fit.pooling.model_copy(update={"fitted_on": trials.fitted_on})
     write_json(
         run.calibration,
         {
             "calibration": calibration.model_dump(mode="json"),
+            "pooling_parameters": pooling.model_dump(mode="json"),
             "operating_points": [point.model_dump(mode="json") for point in points],
         },
     )
     return calibration, points
 
 
-def _held_out(recipe: Recipe, run: Run) -> Trials:
-    """Fit on the validation folds, measure on the test folds."""
-    validation, test = (read_scored(run.predictions(part)) for part in ("validation", "test"))
-    fitted_on = recipe.folds.text_of(recipe.folds.validation)
-    return Trials(validation, fitted_on, (Trial(validation, test),))
-
-
-def _crossed(recipe: Recipe, run: Run) -> Trials:
-    """Fit on all folds; measure each by what is fitted on the others."""
-    parts = read_out_of_fold(recipe, run)
-    if len(parts) == 1:
-        raise RunError(f"{run.folder} holds one finished fold; calibration needs a second to be measured on")
-    return cross_fit(tuple(parts.values()), recipe.folds.text_of(tuple(parts)))
-
-
-def cross_fit(parts: Sequence[ScoredSet], fitted_on: str) -> Trials:
-    """Give the trials that leave out one part after the other."""
-    each = tuple(
-        Trial(join(other for other in parts if other is not left_out), left_out) for left_out in parts
-    )
-    return Trials(join(parts), fitted_on, each)
-
-
 def fit_calibration(trials: Trials) -> Calibration:
-    """Fit the temperature; its errors are those of the rows measured."""
-    measured = trials.measured
-    calibrated = np.concatenate([softmax(one.measured.logits, one.temperature) for one in trials.each])
+    """Give the temperature that is kept; its errors are those of the rows measured."""
+    before, after = trials.judged_unfitted, trials.judged
     return Calibration(
-        temperature=fit_temperature(trials.fitted.logits, trials.fitted.labels),
+        temperature=trials.kept.fit.temperature,
         fitted_on=trials.fitted_on,
-        n=len(trials.fitted.labels),
-        ece_before=expected_calibration_error(softmax(measured.logits), measured.labels),
-        ece_after=expected_calibration_error(calibrated, measured.labels),
+        n=trials.kept.fit.n,
+        ece_before=expected_calibration_error(before.probabilities, before.labels),
+        ece_after=expected_calibration_error(after.probabilities, after.labels),
     )
 
 
-def choose_point(recipe: Recipe, spec: PointSpec, temperature: float, trials: Trials) -> OperatingPoint:
-    """Choose a threshold on the sum of the positive classes at `temperature`; measure how it does."""
+def choose_point(spec: PointSpec, trials: Trials) -> OperatingPoint:
+    """Choose a threshold on the sum of the positive classes; measure how those of the trials do."""
+    recipe = trials.kept.recipe
     places = [recipe.class_keys.index(key) for key in recipe.positive]
     aim = Aim(spec.name, recipe.positive, spec.sensitivity, spec.specificity)
 
-    def scores(scored: ScoredSet, divisor: float) -> NDArray[np.float64]:
-        return score_of(softmax(scored.logits, divisor), places)
+    def threshold(judged: Judged) -> float:
+        scores = score_of(judged.probabilities, places)
+        return threshold_for(aim, scores, np.isin(judged.labels, places))
 
-    def threshold(scored: ScoredSet, divisor: float) -> float:
-        return threshold_for(aim, scores(scored, divisor), np.isin(scored.labels, places))
+    def called(trial: Trial) -> NDArray[np.bool_]:
+        return np.asarray(score_of(trial.judged.probabilities, places) >= threshold(trial.known))
 
-    is_called = np.concatenate(
-        [
-            scores(trial.measured, trial.temperature) >= threshold(trial.fitted, trial.temperature)
-            for trial in trials.each
-        ]
-    )
-    is_positive = np.isin(trials.measured.labels, places)
-    groups = trials.measured.groups
+    is_called = np.concatenate([called(trial) for trial in trials.each])
+    is_positive = np.isin(trials.judged.labels, places)
+    groups = trials.judged.groups
     return OperatingPoint(
         name=spec.name,
         classes=recipe.positive,
-        threshold=threshold(trials.fitted, temperature),
+        threshold=threshold(trials.kept.judged),
         sensitivity=_interval(is_called, is_positive, groups, recipe.seed),
         specificity=_interval(~is_called, ~is_positive, groups, recipe.seed),
         chosen_on=trials.fitted_on,

@@ -25,6 +25,10 @@ class ScoredSet:
         The lesion or patient.
     names : (n_rows,) str
         Each image's name within its source.
+    studies : (n_rows,) str
+        The study of each image; an image of none is its own.
+    positions : (n_rows,) int64
+        Each image's place in its study.
     """
 
     logits: NDArray[np.float32]
@@ -32,6 +36,8 @@ class ScoredSet:
     labels: NDArray[np.int64]
     groups: NDArray[np.str_]
     names: NDArray[np.str_]
+    studies: NDArray[np.str_]
+    positions: NDArray[np.int64]
 
     @property
     def n_groups(self) -> int:

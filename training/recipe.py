@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.card import ClassKey, ClassSpec, InputRules, InputSpec, Pooling, Slug
+from models.card import ClassKey, ClassSpec, ContextField, InputRules, InputSpec, Pooling, Slug
 from training.errors import RecipeError
 from training.faults import tell_faults
 
@@ -53,7 +53,9 @@ class FoldSpec(_Section):
     """Which folds of how many train, choose and measure; groups are never torn apart.
 
     With `cross` each fold is tested once, by a network that the others trained (:meth:`Recipe.of_fold`);
-    `test` are then all folds, and neither it nor `validation` is stated.
+    `test` are then all folds, and neither it nor `validation` is stated. With `official` the source's own
+    test split is measured on, and all its other rows are put into the folds; groups that the official split
+    tears apart stay torn, so say so in the source's limits.
     """
 
     n: int = Field(ge=2)
@@ -61,6 +63,18 @@ class FoldSpec(_Section):
     test: tuple[int, ...] = (0,)
     validation: tuple[int, ...] = (1,)
     cross: bool = Field(default=False, exclude_if=not_)
+    official: bool = Field(default=False, exclude_if=not_)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _test_the_official_split(cls, content: object) -> object:
+        if not isinstance(content, dict) or content.get("official") is not True:
+            return content
+        n_folds = content.get("n")
+        its_number = (n_folds if isinstance(n_folds, int) else 0,)
+        if content.get("cross") is True or tuple(content.get("test", its_number)) != its_number:
+            raise ValueError("official measures on the source's own test split; leave test and cross out")
+        return content | {"test": its_number}
 
     @model_validator(mode="before")
     @classmethod
@@ -79,9 +93,10 @@ class FoldSpec(_Section):
         held_out = (*self.test, *self.validation)
         if not self.test or not self.validation:
             raise ValueError("both test and validation need a fold")
-        if len(set(held_out)) != len(held_out) or not all(0 <= fold < self.n for fold in held_out):
+        n_all = self.n + self.official
+        if len(set(held_out)) != len(held_out) or not all(0 <= fold < n_all for fold in held_out):
             raise ValueError(f"test and validation must be different folds of 0 to {self.n - 1}")
-        if len(held_out) >= self.n:
+        if len(held_out) >= n_all:
             raise ValueError("no fold is left to train on")
         return self
 
@@ -111,6 +126,8 @@ class FoldSpec(_Section):
             return f"out of fold, {self.n} folds by group, seed {self.seed}"
         if self.cross:
             return f"out of fold, {self.model_copy(update={'cross': False}).text_of(folds)}"
+        if self.official and folds == (self.n,):
+            return "the official test split"
         plural = "s" if len(folds) > 1 else ""
         return f"fold{plural} {', '.join(map(str, folds))} of {self.n} by group, seed {self.seed}"
 
@@ -214,8 +231,23 @@ class PointSpec(_Section):
         return self
 
 
+class ContextSpec(_Section):
+    """What of the patient the model may take into account, where it is known and pays."""
+
+    fields: tuple[ContextField, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(set(self.fields)) != len(self.fields):
+            raise ValueError(f"fields repeat: {', '.join(self.fields)}")
+        return self
+
+
 class Recipe(_Section):
-    """The whole recipe; see the module's text."""
+    """The whole recipe; see the module's text.
+
+    `unit` is what is calibrated, judged and measured: each image, or each study, its images pooled.
+    """
 
     name: Slug
     version: str = Field(pattern=r"^[0-9]+(\.[0-9]+)*$")
@@ -228,6 +260,7 @@ class Recipe(_Section):
     seed: int = Field(default=0, ge=0)
     positive: tuple[ClassKey, ...] = Field(min_length=1)
     pooling: Pooling = Pooling.MEAN_LOGITS
+    unit: Literal["image", "study"] = Field(default="image", exclude_if=lambda unit: unit == "image")
     novelty_acceptance: float = Field(default=0.98, gt=0.5, lt=1.0)
 
     source: SourceSpec
@@ -240,6 +273,7 @@ class Recipe(_Section):
     loss: LossSpec = LossSpec()
     augment: AugmentSpec = AugmentSpec()
     stopping: StoppingSpec = StoppingSpec()
+    context: ContextSpec | None = Field(default=None, exclude_if=not_)
     operating_points: tuple[PointSpec, ...] = Field(min_length=1)
     classes: tuple[ClassSpec, ...] = Field(min_length=2)
 

@@ -41,7 +41,9 @@ def run(recipe: Recipe, labelled: LabelledSet, tmp_path: Path) -> Run:
     logits = (4 * np.eye(3)[labels]).astype(np.float32)
     names = np.array(labelled.names)[rows]
     features = np.zeros((len(rows), 1), np.float32)
-    write_scored(run.predictions("test"), ScoredSet(logits, features, labels, labelled.groups[rows], names))
+    positions = np.zeros(len(rows), np.int64)
+    scored = ScoredSet(logits, features, labels, labelled.groups[rows], names, names, positions)
+    write_scored(run.predictions("test"), scored)
     interval = {"value": 0.9, "low": 0.8, "high": 1.0, "n": 10}
     point = {"name": "balanced", "classes": ["mel"], "threshold": 0.5, "chosen_on": "made up"}
     write_json(

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from models.calibration import fit_temperature
-from training.calibrate import Trial, Trials, choose_point, cross_fit, fit_calibration
+from training.calibrate import choose_point, fit_calibration
 from training.errors import RunError
 from training.predictions import ScoredSet, read_scored, write_scored
 from training.recipe import PointSpec, Recipe, read_recipe
+from training.trials import cross_fit, held_out
 
 
 @pytest.fixture
@@ -27,15 +28,13 @@ def _scored(seed: int, n: int = 600, sharpness: float = 1.0) -> ScoredSet:
         labels=labels,
         groups=np.array([f"lesion {row // 2}" for row in range(n)]),
         names=np.array([f"image {row}" for row in range(n)]),
+        studies=np.array([f"image {row}" for row in range(n)]),
+        positions=np.zeros(n, np.int64),
     )
 
 
-def _held_out(fitted: ScoredSet, measured: ScoredSet) -> Trials:
-    return Trials(fitted, "fold 1 of 5 by group, seed 1", (Trial(fitted, measured),))
-
-
-def test_the_temperature_undoes_overconfidence_and_its_errors_are_the_test_folds() -> None:
-    calibration = fit_calibration(_held_out(_scored(1, sharpness=3.0), _scored(2, sharpness=3.0)))
+def test_the_temperature_undoes_overconfidence_and_its_errors_are_the_test_folds(recipe: Recipe) -> None:
+    calibration = fit_calibration(held_out(recipe, _scored(1, sharpness=3.0), _scored(2, sharpness=3.0)))
 
     assert calibration.temperature == pytest.approx(3.0, rel=0.15)
     assert calibration.ece_after < 0.5 * calibration.ece_before
@@ -47,7 +46,7 @@ def test_a_point_keeps_its_sensitivity_where_it_was_chosen(recipe: Recipe, aim: 
     validation = _scored(3)
     spec = PointSpec(name="rule-out", sensitivity=aim)
 
-    point = choose_point(recipe, spec, 1.0, _held_out(validation, validation))
+    point = choose_point(spec, held_out(recipe, validation, validation))
 
     assert aim <= point.sensitivity.value < aim + 0.02
     assert point.sensitivity.low < point.sensitivity.value < point.sensitivity.high
@@ -58,7 +57,7 @@ def test_a_point_keeps_its_specificity_where_it_was_chosen(recipe: Recipe) -> No
     validation = _scored(4)
 
     spec = PointSpec(name="rule-in", specificity=0.9)
-    point = choose_point(recipe, spec, 1.0, _held_out(validation, validation))
+    point = choose_point(spec, held_out(recipe, validation, validation))
 
     assert 0.9 <= point.specificity.value < 0.92
     assert (point.wanted_sensitivity, point.wanted_specificity) == (None, 0.9)
@@ -67,10 +66,11 @@ def test_a_point_keeps_its_specificity_where_it_was_chosen(recipe: Recipe) -> No
 def test_each_fold_is_judged_by_numbers_fitted_on_the_others(recipe: Recipe) -> None:
     # The third network is three times as sure of itself: only its own fold could tell.
     folds = [_scored(7), _scored(8), _scored(9, sharpness=3.0)]
-    trials = cross_fit(folds, "out of fold")
+    trials = cross_fit(recipe, folds, "out of fold")
+    spec = PointSpec(name="rule-out", sensitivity=0.9)
 
     calibration = fit_calibration(trials)
-    point = choose_point(recipe, PointSpec(name="rule-out", sensitivity=0.9), 1.0, trials)
+    point = choose_point(spec, trials)
 
     assert [trial.temperature for trial in trials.each] == [
         fit_temperature(
@@ -79,19 +79,14 @@ def test_each_fold_is_judged_by_numbers_fitted_on_the_others(recipe: Recipe) -> 
         )
         for a, b in ((1, 2), (0, 2), (0, 1))
     ]
-    assert calibration.n == 1800
+    assert (calibration.n, calibration.fitted_on) == (1800, "out of fold")
     of_fold = [
-        choose_point(
-            recipe,
-            PointSpec(name="rule-out", sensitivity=0.9),
-            trial.temperature,
-            _held_out(trial.fitted, trial.measured),
-        )
+        choose_point(spec, held_out(recipe, trial.fitted, trial.measured)).sensitivity
         for trial in trials.each
     ]
-    n_called = sum(one.sensitivity.value * one.sensitivity.n for one in of_fold)
+    n_called = sum(one.value * one.n for one in of_fold)
+    assert point.sensitivity.n == sum(one.n for one in of_fold)
     assert point.sensitivity.value == pytest.approx(n_called / point.sensitivity.n)
-    assert point.sensitivity.n == sum(one.sensitivity.n for one in of_fold)
 
 
 def test_what_was_scored_is_read_back_as_it_was_written(tmp_path: Path) -> None:
