@@ -23,7 +23,7 @@ import os
 import platform
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -38,7 +38,7 @@ from models.artifact import Artifact, write_artifact
 from models.calibration import score_of, softmax
 from models.card import Precision, VariantFigures, Variants
 from models.measures import auc, macro_auc
-from models.runtime import FEATURES, INPUT, Session
+from models.runtime import FEATURES, INPUT, Outputs, Session
 from training.dataset import LabelledSet, Pixels, batches
 from training.errors import ExportError
 from training.graph import CONVOLUTION, behind_convolutions, forget_where_it_was_made, name_nodes
@@ -98,10 +98,10 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class _Given:
-    """What one variant gives for the held-out pictures: (n, n_classes) logits, (n, n_features) features."""
+    """What one variant gives for the held-out pictures: (n, n_classes) logits, (n,) novelty scores if any."""
 
     logits: NDArray[np.float32]
-    features: NDArray[np.float32]
+    novelty: NDArray[np.float64] | None
 
 
 def pictures_of(recipe: Recipe, labelled: LabelledSet, pixels: Pixels) -> Pictures:
@@ -239,20 +239,29 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc] # onnxruntime ships 
 
 def _run_both(plain: Session, small: Session, pictures: Pictures) -> tuple[_Given, _Given, float | None]:
     """Score the held-out pictures with both; correlate their maps of the likeliest class."""
-    outputs, correlations = [], []
+    outputs: list[tuple[_Given, _Given]] = []
+    correlations: list[float] = []
     for batch in batches(pictures.rows, BATCH_SIZE):
         pixels = np.array(pictures.pixels[batch])
         pair = plain.run(pixels), small.run(pixels)
-        outputs.append(pair)
+        outputs.append((_judged(pair[0], pixels, plain), _judged(pair[1], pixels, small)))
         for place, leading in enumerate(pair[0].logits.argmax(axis=1)):
             ours, theirs = (one.maps[place, ..., leading].ravel() for one in pair)
             if ours.std() > 0 and theirs.std() > 0:
                 correlations.append(float(np.corrcoef(ours, theirs)[0, 1]))
-    floats, integers = (
-        _Given(np.concatenate([one.logits for one in each]), np.concatenate([one.features for one in each]))
-        for each in zip(*outputs, strict=True)
-    )
+    floats, integers = (_joined(each) for each in zip(*outputs, strict=True))
     return floats, integers, statistics.median(correlations) if correlations else None
+
+
+def _judged(outputs: Outputs, pixels: Pixels, session: Session) -> _Given:
+    known = session.artifact.novelty
+    scores = None if known is None else novelties.judge(outputs.features, pixels, known).scores
+    return _Given(outputs.logits, scores)
+
+
+def _joined(parts: Sequence[_Given]) -> _Given:
+    scores = [part.novelty for part in parts if part.novelty is not None]
+    return _Given(np.concatenate([part.logits for part in parts]), np.concatenate(scores) if scores else None)
 
 
 def _frame_ms(plain: Session, small: Session, picture: Pixels) -> tuple[float, float]:
@@ -293,16 +302,12 @@ def figures_of(
             "export with --no-int8"
         )
     is_called = scores >= point.threshold
-    acceptance = None
-    if artifact.novelty is not None:
-        distances = novelties.distance(given.features, artifact.novelty)
-        acceptance = float(np.mean(distances <= artifact.novelty.threshold))
     return VariantFigures(
         macro_auc=macro_auc(labels, probabilities),
         auc_positive=auc(is_positive, scores),
         sensitivity=float(is_called[is_positive].mean()),
         specificity=float((~is_called)[~is_positive].mean()),
-        novelty_acceptance=acceptance,
+        novelty_acceptance=None if given.novelty is None else float(np.mean(given.novelty <= 1.0)),
         frame_ms=frame_ms,
         n_bytes=n_bytes,
     )

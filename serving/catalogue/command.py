@@ -117,11 +117,12 @@ def verify_models(
         artifacts, refused = registry.artifacts(), list(registry.refused)
     for artifact in artifacts:
         try:
-            Session(artifact)
+            for precision in artifact.precisions:
+                Session(artifact, precision=precision)
         except ArtifactError as error:
             refused.append(error)
         else:
-            typer.echo(f"sound    {artifact.label}  {artifact.folder}")
+            typer.echo(f"sound    {artifact.label}  {artifact.folder} ({', '.join(artifact.precisions)})")
     for refusal in refused:
         typer.echo(f"refused  {refusal}", err=True)
     if not artifacts and not refused:

@@ -11,7 +11,7 @@ import numpy as np
 from data.errors import ImageError, ManifestError
 from models.aims import PointName, aims_of
 from models.artifact import CARD, Artifact, write_artifact
-from models.card import ModelCard
+from models.card import ModelCard, Precision
 from models.errors import RecalibrationError
 from models.novelty import NoveltyModel
 from models.recalibration import Recalibration, ScoredStudies, recalibrate
@@ -183,12 +183,18 @@ def write_local(fitted: Fitted, card: ModelCard, folder: Path) -> Artifact:
     Raises
     ------
     ArtifactError
-        If the folder exists or cannot be written.
+        If the network has changed meanwhile, or the folder exists or cannot be written.
     """
-    onnx = fitted.artifact.onnx_path.read_bytes()
-    if hashlib.sha256(onnx).hexdigest() != fitted.artifact.card.onnx_sha256:
-        raise RecalibrationError(f"{fitted.artifact.onnx_path} has changed meanwhile; nothing was written")
-    return write_artifact(folder, onnx=onnx, card=card, novelty=fitted.novelty)
+    networks = {
+        precision: fitted.artifact.read_variant(precision) for precision in fitted.artifact.precisions
+    }
+    return write_artifact(
+        folder,
+        onnx=networks[Precision.FLOAT],
+        int8=networks.get(Precision.INT8),
+        card=card,
+        novelty=fitted.novelty,
+    )
 
 
 def _novelty(artifact: Artifact, runs: Sequence[_Run], acceptance: float | None) -> NoveltyModel | None:

@@ -6,11 +6,13 @@ from rich.console import Console
 from rich.table import Table
 
 from models.artifact import Artifact
-from models.card import Interval, ModelCard, OperatingPoint
+from models.card import Interval, ModelCard, OperatingPoint, Precision, Variants
 from models.errors import ArtifactError
 from models.recalibration import Performance
 from serving.catalogue.local_version import Fitted
 from serving.scoring.result import PURPOSE
+
+_OF_A_VARIANT = ("macro AUC", "AUC", "sensitivity", "specificity", "accepted", "ms a picture", "MB")
 
 
 def print_list(
@@ -61,6 +63,8 @@ def print_card(artifact: Artifact, *, is_in_charge: bool, console: Console) -> N
         say(
             f"Novelty: abstains on what lies farther off than {card.novelty.acceptance:.1%} of like pictures."
         )
+    if card.variants is not None:
+        _print_variants(card.variants, console)
     metrics = _table("figure", "group", "value (95 % interval)", "n", "on", title="Figures")
     for metric in card.metrics:
         split = metric.split if metric.version is None else f"{metric.split} (version {metric.version})"
@@ -80,7 +84,29 @@ def print_card(artifact: Artifact, *, is_in_charge: bool, console: Console) -> N
     say("Limits", "italic")
     for limit in card.limits:
         say(f"- {limit}")
-    say(f"network {card.onnx_sha256[:12]}, recipe {card.recipe_sha256[:12]}, {artifact.folder}", "dim")
+    networks = ", ".join(f"{one} {artifact.variant(one)[1][:12]}" for one in artifact.precisions)
+    say(f"network {networks}, recipe {card.recipe_sha256[:12]}, {artifact.folder}", "dim")
+
+
+def _print_variants(variants: Variants, console: Console) -> None:
+    """Print both variants of the network side by side, and which of them runs."""
+    table = _table("variant", *_OF_A_VARIANT, title="In floating point and in 8-bit integers")
+    for precision, figures in ((Precision.FLOAT, variants.float32), (Precision.INT8, variants.int8)):
+        name = f"{precision} (on a CPU)" if precision is variants.on_cpu else str(precision)
+        table.add_row(
+            name,
+            f"{figures.macro_auc:.4f}",
+            f"{figures.auc_positive:.4f}",
+            f"{figures.sensitivity:.4f}",
+            f"{figures.specificity:.4f}",
+            "" if figures.novelty_acceptance is None else f"{figures.novelty_acceptance:.4f}",
+            f"{figures.frame_ms:.1f}",
+            f"{figures.n_bytes / 1e6:.1f}",
+        )
+    console.print(table)
+    for refusal in variants.refusals:
+        console.print(f"int8 was refused: {refusal}", markup=False, highlight=False)
+    console.print(f"{variants.measured_on}; {variants.timed_on}.", markup=False, highlight=False)
 
 
 def print_change(fitted: Fitted, card: ModelCard, console: Console) -> None:
