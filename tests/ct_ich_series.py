@@ -33,7 +33,8 @@ def hounsfield_of(grey: NDArray[np.uint8]) -> NDArray[np.int16]:
     [[-20, 40, 100]]
     """
     slope, intercept = rescale_of_window(PUBLISHED_WINDOW)
-    return np.rint(grey * slope + intercept).astype(np.int16)
+    hounsfield: NDArray[np.int16] = np.rint(grey * slope + intercept).astype(np.int16)
+    return hounsfield
 
 
 def write_patient(folder: Path, images: Sequence[LabelledImage]) -> Mapping[Path, LabelledImage]:
