@@ -29,6 +29,7 @@ from training.sources import read_input, read_source, surroundings
 Pixels = NDArray[np.uint8]
 # Progress is written down after so many images: at most this many are decoded twice after a kill.
 PROGRESS_EVERY = 256
+# What a source calls its official test split.
 OFFICIAL_TEST = "test"
 
 
@@ -128,11 +129,22 @@ def _with_folds(
     names = tuple(_name(image.path, root) for image in images)
     folds = _stated_folds(images, spec)
     if folds is None:
-        groups = [image.group for image in images]
-        folds = make_folds([image.label for image in images], groups, n_folds=spec.n, seed=spec.seed)
-        check_groups(folds, groups)
+        folds = _drawn_folds(images, spec, root)
     labels = np.array([index[image.label] for image in images], dtype=np.int64)
     return LabelledSet(images, labels, folds, names)
+
+
+def _drawn_folds(images: Sequence[LabelledImage], spec: FoldSpec, root: Path) -> NDArray[np.intp]:
+    """Put the rows into folds by group; those of an official test split get the number after the last."""
+    is_drawn = np.array([not (spec.official and image.split == OFFICIAL_TEST) for image in images])
+    if spec.official and is_drawn.all():
+        raise DatasetError(f"{root} has no official test split; leave folds.official out")
+    drawn = [image for image, counts in zip(images, is_drawn, strict=True) if counts]
+    groups = [image.group for image in drawn]
+    folds = np.full(len(images), spec.n, np.intp)
+    folds[is_drawn] = make_folds([image.label for image in drawn], groups, n_folds=spec.n, seed=spec.seed)
+    check_groups(folds[is_drawn], groups)
+    return folds
 
 
 def _stated_folds(images: Sequence[LabelledImage], spec: FoldSpec) -> NDArray[np.intp] | None:

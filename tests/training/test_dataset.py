@@ -10,7 +10,7 @@ from models.card import Colour
 from training import dataset
 from training.dataset import cached_pixels, read_labelled_set
 from training.errors import DatasetError
-from training.recipe import Recipe, read_recipe
+from training.recipe import FoldSpec, Recipe, read_recipe
 from training.sources import read_input, surroundings
 
 
@@ -114,6 +114,34 @@ def test_a_kind_of_source_that_is_not_there_is_refused(recipe: Recipe, tiny_data
 
     with pytest.raises(DatasetError, match="isic1999"):
         read_labelled_set(other, tiny_datasets)
+
+
+def test_the_official_test_split_is_never_in_a_fold(recipe: Recipe, tiny_datasets: Path) -> None:
+    official = FoldSpec.model_validate({"n": 3, "official": True, "validation": (0,)})
+    source = recipe.source.model_copy(update={"options": {"dermamnist_split": True}})
+    recipe = recipe.model_copy(update={"folds": official, "source": source})
+    root = tiny_datasets / recipe.source.folder
+    names = [image.path.stem for image in read_labelled_set(_plain(recipe), tiny_datasets).images]
+    rows = [f"{name},{'test' if place % 9 == 0 else 'train'}" for place, name in enumerate(names)]
+    (root / "dermamnist_official_split.csv").write_text("image_id,split\n" + "\n".join(rows) + "\n")
+
+    labelled = read_labelled_set(recipe, tiny_datasets)
+
+    is_tested = np.array([image.split == "test" for image in labelled.images])
+    assert (labelled.folds[is_tested] == 3).all()
+    assert set(labelled.folds[~is_tested].tolist()) == {0, 1, 2}
+
+
+def test_a_set_without_an_official_split_is_told(recipe: Recipe, tiny_datasets: Path) -> None:
+    official = FoldSpec.model_validate({"n": 3, "official": True, "validation": (0,)})
+
+    with pytest.raises(DatasetError, match="has no official test split"):
+        read_labelled_set(recipe.model_copy(update={"folds": official}), tiny_datasets)
+
+
+def _plain(recipe: Recipe) -> Recipe:
+    source = recipe.source.model_copy(update={"options": {}})
+    return recipe.model_copy(update={"source": source, "folds": FoldSpec(n=3)})
 
 
 def test_a_slice_comes_with_its_neighbours_of_the_same_study_only() -> None:

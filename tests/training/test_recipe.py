@@ -88,6 +88,19 @@ def test_the_folds_that_neither_test_nor_validate_train() -> None:
     assert FoldSpec(n=5, test=(4,), validation=(0, 2)).train == (1, 3)
 
 
+def test_the_official_split_is_tested_and_the_other_rows_are_folded() -> None:
+    folds = FoldSpec.model_validate({"n": 5, "official": True, "validation": (0,)})
+
+    assert folds.parts == {"train": (1, 2, 3, 4), "validation": (0,), "test": (5,)}
+    assert folds.text_of(folds.test) == "the official test split"
+
+
+@pytest.mark.parametrize("more", [{"test": (1,)}, {"cross": True}])
+def test_the_official_split_leaves_no_other_to_be_tested(more: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"leave (test|validation)"):
+        FoldSpec.model_validate({"n": 5, "official": True, "validation": (0,), **more})
+
+
 def test_a_point_has_one_aim() -> None:
     with pytest.raises(ValueError, match="not both"):
         PointSpec(name="balanced", sensitivity=0.9, specificity=0.9)
@@ -97,7 +110,7 @@ def test_a_point_has_one_aim() -> None:
 def test_every_snomed_code_ends_with_its_own_check_digit(path: Path) -> None:
     for spec in read_recipe(path).classes:
         assert spec.code.scheme == "SCT"
-        assert spec.code.meaning.endswith("(disorder)")
+        assert spec.code.meaning.endswith("(disorder)" if spec.is_finding else "(qualifier value)")
         assert _verhoeff(spec.code.value) == 0
 
 
