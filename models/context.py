@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from data.body_sites import BodySite, site_of
 from data.study import PatientContext, Sex
-from models.card import ContextField, ContextTerm, PatientFactors
+from models.card import ContextTerm, PatientFactors
 
 Floats = NDArray[np.float64]
 
@@ -31,28 +31,17 @@ class KnownContext:
     site: BodySite | None = None
     ignored: tuple[str, ...] = ()
 
-    def only(self, fields: frozenset[ContextField]) -> "KnownContext":
-        """Give the context without the fields that are not named.
-
-        Examples
-        --------
-        >>> KnownContext(63.0, Sex.FEMALE, BodySite.BACK).only(frozenset({"age"}))
-        KnownContext(age_years=63.0, sex=None, site=None, ignored=())
-        """
-        return KnownContext(
-            age_years=self.age_years if "age" in fields else None,
-            sex=self.sex if "sex" in fields else None,
-            site=self.site if "site" in fields else None,
-            ignored=self.ignored,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class ContextUse:
     """What of the context went into a score, by field, and what was sent but could not be taken."""
 
-    used: Mapping[ContextField, float | str] = field(default_factory=dict)
+    used: Mapping[str, float | str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+
+    def as_object(self) -> dict[str, object]:
+        """Give it as JSON holds it."""
+        return {"used": dict(self.used), "ignored": list(self.ignored)}
 
 
 def known_context(patient: PatientContext) -> KnownContext:
@@ -128,12 +117,12 @@ def fuse(probabilities: Floats, ratios: Floats) -> Floats:
 
 def context_use(known: KnownContext, factors: PatientFactors) -> ContextUse:
     """Say which values count in a model's score, and what was ignored."""
-    values: dict[ContextField, float | str | None] = {
+    values: dict[str, float | str | None] = {
         "age": known.age_years,
         "sex": None if known.sex is None else str(known.sex),
         "site": None if known.site is None else str(known.site),
     }
-    used: dict[ContextField, float | str] = {}
+    used: dict[str, float | str] = {}
     for term in factors.terms:
         value = values[term.field]
         if value is not None and _row(known, term) is not None:

@@ -17,7 +17,6 @@ from data.dicom.files import OpenedObject, malformed_is_corrupt, open_object
 from data.dicom.geometry import Plane, plane_of
 from data.dicom.header import (
     Header,
-    age_years_of,
     datetime_of,
     functional_groups,
     header_of,
@@ -25,11 +24,12 @@ from data.dicom.header import (
     items_of,
     text_of,
 )
+from data.dicom.patient import patient_context_of
 from data.dicom.picture import Picture, picture_of
 from data.dicom.reading import DicomReader
 from data.dicom.writing import uid_of_digest
 from data.errors import ImageError, Reason
-from data.study import Frame, Instance, Modality, PatientContext, PatientIdentity, Series, Sex, Study
+from data.study import Frame, Instance, Modality, PatientContext, PatientIdentity, Series, Study
 
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 # Objects with pixels that are marks on other images, not images to be read.
@@ -205,21 +205,13 @@ def _kernel(header: Header) -> str:
 def _study_facts(header: Header, uid: str, body_part: str) -> Study:
     dataset = header.dataset
     identifier, name = header.text("PatientID"), header.text("PatientName")
-    sex = header.text("PatientSex").upper()
     return Study(
         uid=uid,
         series=(),
         patient=PatientIdentity(header.text("IssuerOfPatientID"), identifier, name)
         if identifier or name
         else None,
-        context=PatientContext(
-            age_years=age_years_of(dataset),
-            sex=Sex(sex) if sex in set(Sex) else None,
-            body_site=body_part or None,
-            clinical_question=header.text("ReasonForTheRequestedProcedure")
-            or header.text("RequestedProcedureDescription")
-            or None,
-        ),
+        context=patient_context_of(header, body_part),
         accession=header.text("AccessionNumber"),
         description=header.text("StudyDescription"),
         performed_at=datetime_of(dataset, "StudyDate", "StudyTime"),

@@ -6,7 +6,15 @@ from datetime import datetime
 
 from data.folds import split_sha256
 from models.aims import PointName
-from models.card import Calibration, Metric, ModelCard, OperatingPoint, Origin, TrainingData
+from models.card import (
+    Calibration,
+    Metric,
+    ModelCard,
+    OperatingPoint,
+    Origin,
+    PatientFactors,
+    TrainingData,
+)
 from models.recalibration import N_FOLDS, Recalibration
 
 
@@ -77,6 +85,7 @@ def local_card(
         ),
         "operating_points": _points(result, f"{local.table}, {n_studies} studies; figures out of fold"),
         "default_operating_point": in_use,
+        "context": _context(card),
         "training_data": [
             *(part for part in card.training_data if not _is_local(part, card)),
             TrainingData(
@@ -94,6 +103,11 @@ def local_card(
         "recalibrated_from": maker,
     }
     return ModelCard.model_validate(fields)
+
+
+def _context(card: ModelCard) -> PatientFactors | None:
+    """Keep the maker's factors without what they give at the maker's thresholds."""
+    return None if card.context is None else card.context.model_copy(update={"operating_points": ()})
 
 
 def _points(result: Recalibration, where: str) -> list[OperatingPoint]:

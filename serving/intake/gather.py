@@ -285,7 +285,7 @@ def _merged(from_file: PatientContext, from_sender: PatientContext) -> PatientCo
     given = {
         field.name: value
         for field in dataclasses.fields(from_sender)
-        if (value := getattr(from_sender, field.name)) is not None
+        if (value := getattr(from_sender, field.name)) not in (None, ())
     }
     return dataclasses.replace(from_file, **given)
 

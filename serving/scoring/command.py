@@ -77,7 +77,9 @@ def score(
         float | None, typer.Option(min=0, max=130, help="Age of the patient of the photographs, years.")
     ] = None,
     sex: Annotated[SexOption | None, typer.Option(help="Sex of the patient.")] = None,
-    body_site: Annotated[str | None, typer.Option(help="Where on the body.")] = None,
+    body_site: Annotated[
+        str | None, typer.Option("--body-site", "--site", help="Where on the body, in words.")
+    ] = None,
     skin_type: Annotated[
         int | None, typer.Option(min=1, max=6, help="Fitzpatrick's I to VI as 1 to 6.")
     ] = None,

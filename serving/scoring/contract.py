@@ -114,6 +114,7 @@ def as_object(outcome: Outcome) -> dict[str, object]:
         # JSON has no infinity, which is the distance of features that are no numbers.
         "novelty": score.novelty if score.novelty is not None and math.isfinite(score.novelty) else None,
         "quality": score.quality,
+        "context": None if score.context is None else score.context.as_object(),
         "elapsed_ms": round(score.elapsed_ms, 3),
     }
 

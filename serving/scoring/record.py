@@ -23,7 +23,11 @@ def stored_score(
         onnx_sha256=score.model.sha256,
         preprocessing_sha256=score.model.preprocessing_sha256,
         provider=score.model.provider,
-        operating_point={"name": score.model.operating_point, "flagged": flagged},
+        operating_point={
+            "name": score.model.operating_point,
+            "flagged": flagged,
+            "context": None if score.context is None else score.context.as_object(),
+        },
         probabilities=[
             {
                 "key": spec.key,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from data.errors import ImageError
 from data.study import Study
+from models.context import ContextUse
 
 PURPOSE = "for prioritisation only"
 
@@ -84,7 +85,8 @@ class StudyScore:
 
     `reason` is None for a scored study, else starts with a code. `probabilities` are calibrated and in the
     order of the model's classes. `novelty` above 1 made the model abstain. `quality` is in 0 to 1, None
-    where it is not measured (:mod:`serving.scoring.quality`).
+    where it is not measured (:mod:`serving.scoring.quality`). `context` is what of the patient counted, None
+    where the model looks at the picture alone.
     """
 
     study_uid: str
@@ -101,6 +103,7 @@ class StudyScore:
     quality: float | None = None
     n_frames: int = 0
     unread: tuple[Unread, ...] = ()
+    context: ContextUse | None = None
     purpose: str = PURPOSE
 
 

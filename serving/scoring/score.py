@@ -17,6 +17,7 @@ from models import novelty as novelties
 from models.artifact import Artifact
 from models.calibration import softmax
 from models.card import ModelCard, OperatingPoint
+from models.context import ContextUse, context_use, fuse, known_context, log_ratios
 from models.evidence import key_frames
 from models.likeness import Unlike
 from models.pooling import frame_evidence, study_probabilities
@@ -98,6 +99,7 @@ def score_study(study: Study, session: Session, model: ModelIdentity) -> StudySc
         is_finding=is_finding,
         parameters=card.pooling_parameters,
     )
+    pooled, context = _with_context(pooled, study, card)
     novelty = _novelty(seen)
     is_novel = novelty is not None and novelty > 1.0
     lost = _lost_instances(seen)
@@ -116,6 +118,7 @@ def score_study(study: Study, session: Session, model: ModelIdentity) -> StudySc
         quality=min(seen.quality) if seen.quality else None,
         n_frames=len(seen.frames),
         unread=lost,
+        context=context,
     )
 
 
@@ -189,6 +192,17 @@ def _run(inputs: Sequence[NDArray[np.uint8]], session: Session, seen: _Seen) -> 
         judged = novelties.judge(outputs.features, batch, novelty)
         seen.novelty.append(judged.scores)
         seen.causes.extend(judged.causes)
+
+
+def _with_context(
+    pooled: NDArray[np.float64], study: Study, card: ModelCard
+) -> tuple[NDArray[np.float64], ContextUse | None]:
+    """Let what is known of the patient count, where the model takes it into account."""
+    if card.context is None or not card.context.terms:
+        return pooled, None
+    known = known_context(study.context)
+    ratios = log_ratios(known, card.context, len(card.classes))
+    return fuse(pooled, ratios), context_use(known, card.context)
 
 
 def _findings(card: ModelCard, pooled: NDArray[np.float64], *, may_flag: bool) -> tuple[Finding, ...]:

@@ -29,7 +29,8 @@ class StoredScore:
     """One model's result, with everything needed to say later how it came about.
 
     `probabilities` holds for each class its key, both names, probability and whether it is a finding;
-    `operating_point` its name and the findings that reach it; `unread` the files that were left out.
+    `operating_point` its name, the findings that reach it and what of the patient counted; `unread` the
+    files that were left out.
     """
 
     model_name: str

@@ -32,6 +32,7 @@ def assemble(stored: StoredStudy, objects: ObjectStore) -> Study:
         body_site=stored.body_site,
         skin_type=stored.skin_type,
         clinical_question=stored.clinical_question,
+        ignored=study.context.ignored,
     )
     return replace(study, context=context)
 

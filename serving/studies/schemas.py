@@ -50,6 +50,13 @@ class KeyImage(ImageLinks):
     )
 
 
+class ContextUsed(BaseModel):
+    """What of the patient counted beside the picture."""
+
+    used: dict[str, float | str] = Field(description="By field: age in years, sex, site.")
+    ignored: list[str] = Field(description="What was sent and could not be taken, for people.")
+
+
 class Score(BaseModel):
     """What a model said of a study."""
 
@@ -61,6 +68,7 @@ class Score(BaseModel):
     quality: float | None
     is_abstained: bool
     unread: list[str] = Field(description="Files whose pixels could not be read; scored without them.")
+    context: ContextUsed | None = Field(description="None where the model looks at the picture alone.")
 
 
 class Image(BaseModel):
@@ -165,6 +173,7 @@ def score_of(score: StoredScore, *, language: Language) -> Score:
             "quality": score.quality,
             "is_abstained": score.is_abstained,
             "unread": score.unread,
+            "context": score.operating_point.get("context"),
         }
     )
 

@@ -32,6 +32,7 @@ CONTRACT: dict[str, Any] = {
     "key_images": list,
     "novelty": (float, type(None)),
     "quality": (float, type(None)),
+    "context": (dict, type(None)),
     "elapsed_ms": float,
 }
 
