@@ -216,6 +216,25 @@ def tiny_card(
     }
 
 
+def tiny_variants(*, on_cpu: str = "int8", refusals: Sequence[str] = ()) -> dict[str, object]:
+    """Give a card's `variants` as JSON holds it, made up; `write_artifact` fills in the hash."""
+    figures = {
+        "macro_auc": 0.9,
+        "auc_positive": 0.9,
+        "sensitivity": 0.9,
+        "specificity": 0.8,
+        "n_bytes": 1000,
+    }
+    return {
+        "float32": figures | {"frame_ms": 2.0},
+        "int8": figures | {"frame_ms": 1.0},
+        "refusals": list(refusals),
+        "on_cpu": on_cpu,
+        "measured_on": "nothing: it is made up",
+        "timed_on": "nothing",
+    }
+
+
 def write_tiny_artifact(
     folder: Path,
     *,
@@ -232,8 +251,13 @@ def write_tiny_artifact(
     pooling: Pooling = Pooling.MEAN_LOGITS,
     temperature: float = 1.0,
     with_novelty: bool = False,
+    int8: bytes | None = None,
+    on_cpu: str = "int8",
 ) -> Artifact:
-    """Write the model to ``folder/name/version``, so that ``Registry([folder])`` finds it."""
+    """Write the model to ``folder/name/version``, so that ``Registry([folder])`` finds it.
+
+    `int8` is its variant in integers; any other graph with the same inputs and outputs will do.
+    """
     card = tiny_card(
         name=name,
         version=version,
@@ -251,6 +275,7 @@ def write_tiny_artifact(
     return write_artifact(
         folder / name / version,
         onnx=tiny_graph(n_classes=len(classes), side=side),
-        card=card,
+        card=card if int8 is None else card | {"variants": tiny_variants(on_cpu=on_cpu)},
         novelty=tiny_novelty() if with_novelty else None,
+        int8=int8,
     )
