@@ -65,13 +65,29 @@ def read_progress(path: Path) -> Progress:
         If the file is no checkpoint.
     """
     try:
-        with path.open("rb") as file:
-            # A safetensors file begins with the length of its header, which is JSON.
-            n_bytes = int.from_bytes(file.read(8), "little")
-            header = loads(file.read(min(n_bytes, MAX_HEADER_BYTES)))
-        return Progress(**loads(header["__metadata__"]["progress"]))
+        return Progress(**loads(_read_metadata(path)["progress"]))
     except (OSError, TypeError, KeyError, ValueError) as error:
         raise _no_checkpoint(path, error) from error
+
+
+def check_is_of(path: Path, fit_sha256: str) -> None:
+    """Raise RunError unless a checkpoint, or the best weights, are of the recipe with this hash."""
+    try:
+        metadata = _read_metadata(path)
+        made_by = loads(metadata.get("progress") or metadata["origin"])["fit_sha256"]
+    except (OSError, TypeError, KeyError, ValueError) as error:
+        raise _no_checkpoint(path, error) from error
+    if made_by != fit_sha256:
+        raise RunError(f"{path} is of another recipe; move it away, or choose another folder with --run")
+
+
+def _read_metadata(path: Path) -> dict[str, str]:
+    with path.open("rb") as file:
+        # A safetensors file begins with the length of its header, which is JSON.
+        n_bytes = int.from_bytes(file.read(8), "little")
+        header = loads(file.read(min(n_bytes, MAX_HEADER_BYTES)))
+    metadata: dict[str, str] = header["__metadata__"]
+    return metadata
 
 
 def _no_checkpoint(path: Path, error: Exception) -> RunError:

@@ -86,6 +86,7 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
     augment = build_augmentation(recipe.augment)
     progress = checkpoint.Progress(recipe.fit_sha256)
     if run.checkpoint.exists():
+        checkpoint.check_is_of(run.checkpoint, recipe.fit_sha256)
         progress = checkpoint.read_checkpoint(run.checkpoint, network, average, optimiser)
         console.print(f"continuing {run.folder} at epoch {progress.epoch + 1}, step {progress.step + 1}")
     saved_at = time.monotonic()

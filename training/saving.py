@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             with partial.open("wb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
             partial.replace(path)
         except OSError:
             with suppress(OSError):
@@ -55,6 +55,11 @@ def unsaved(path: Path | str, error: OSError) -> SavingError:
         f"{path} cannot be saved: {(error.strerror or str(error)).lower()}; {remedy} and give the command "
         "again, it goes on from what was saved before"
     )
+
+
+def sync(descriptor: int) -> None:
+    """Have the disk hold what was written to an open file."""
+    os.fsync(descriptor)
 
 
 def set_space_aside(path: Path, n_bytes: int) -> None:
