@@ -104,11 +104,11 @@ def evaluate(
 
 
 @app.command()
-def calibrate(recipe: RecipePath, run: RunFolder = None) -> None:
-    """Fit the temperature and choose the operating points."""
+def calibrate(recipe: RecipePath, run: RunFolder = None, data: DataFolder = None) -> None:
+    """Fit temperature, operating points and, where the recipe asks, what the patient's context says."""
     from training.work import open_work
 
-    work = open_work(recipe, run=run, datasets=None, device=Device.CPU, threads=None)
+    work = open_work(recipe, run=run, datasets=data, device=Device.CPU, threads=None)
     _say(work, f"temperature and operating points are in {work.calibrate()}")
 
 

@@ -21,6 +21,7 @@ from models.networks.outputs import ImageClassifier
 from models.novelty import NoveltyModel
 from models.runtime import Session
 from training.appraisal import read_groups
+from training.context import read_context
 from training.dataset import Pixels
 from training.errors import ExportError
 from training.graph import forget_where_it_was_made
@@ -161,6 +162,7 @@ def fit_novelty(recipe: Recipe, train: ScoredSet, validation: ScoredSet) -> Nove
 def fill_card(recipe: Recipe, run: Run, scored: Mapping[SplitPart, ScoredSet]) -> dict[str, object]:
     """Put the card's fields together from the recipe and the run's files, its figures by group among them."""
     calibrated = read_json(run.calibration)
+    context = read_context(recipe, run)
     evaluated = read_json(run.evaluation)
     split_sha256 = read_json(run.facts)["split_sha256"]
     measured = group_metrics(read_groups(run), recipe.folds.text_of(recipe.folds.test))
@@ -179,6 +181,7 @@ def fill_card(recipe: Recipe, run: Run, scored: Mapping[SplitPart, ScoredSet]) -
         "pooling": recipe.pooling,
         "calibration": calibrated["calibration"],
         "operating_points": calibrated["operating_points"],
+        "context": None if context is None else context.model_dump(mode="json"),
         "training_data": [
             TrainingData(
                 source=recipe.source.title,

@@ -9,7 +9,7 @@ import numpy as np
 from models.calibration import reliability_curve, score_of, softmax
 from models.card import Interval, ModelCard
 from models.measures import auc, roc_curve
-from training import evidence_curves, groups, pictures
+from training import context_section, evidence_curves, groups, pictures
 from training.appraisal import read_evidence, read_groups
 from training.predictions import ScoredSet, read_scored
 from training.run import Run, read_json
@@ -92,6 +92,7 @@ def render(card: ModelCard, n_epochs: int, versions: dict[str, str], appraised: 
         _points(card),
         "## Figures on the test folds\n\n" + _metrics(card) + "\n\n" + _ON_RECALL,
         _calibration(card),
+        context_section.section(card),
         *appraised,
         _novelty(card),
         "## Data\n\n" + _data(card),

@@ -15,6 +15,7 @@ from training import evaluate as evaluation
 from training import export as exporting
 from training import loop
 from training.appraisal import measure_evidence, measure_groups_of
+from training.context import choose_context
 from training.dataset import LabelledSet, Pixels, cached_pixels, read_labelled_set
 from training.errors import TrainingError
 from training.log import LoggedConsole
@@ -88,8 +89,10 @@ class Work:
         return self.run.evaluation
 
     def calibrate(self) -> Path:
-        """Fit temperature and thresholds, and measure them on rows that they were not fitted on."""
+        """Fit temperature, thresholds and what a patient's context says; measure them on other rows."""
         calibration.calibrate(self.recipe, self.run)
+        if self.recipe.context is not None:
+            choose_context(self.recipe, self.run, self.labelled)
         return self.run.calibration
 
     def export(self, destination: Path | None, *, with_int8: bool = True) -> tuple[Artifact, float]:

@@ -1,0 +1,71 @@
+"""Shows in CARD.md what of a patient counts beside the picture, how much, and what it gives."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.card import Interval, ModelCard, PatientFactors
+
+_TITLE = "## Patient's context"
+_THRESHOLDS = (
+    "Thresholds are chosen by the picture alone, for a study may come without context. With it they give:"
+)
+_CAUTION = (
+    "The factors are those of this set's patients and of how its images came together (who was photographed "
+    "where, at what age, in which clinic), not of any other population, and a disease in an unusual patient "
+    "is moved down. Factors by field and level; ages between two levels lie between their factors:"
+)
+
+
+def section(card: ModelCard) -> str:
+    """Give the card's part on the patient's context as Markdown."""
+    factors = card.context
+    if factors is None or not factors.terms:
+        return f"{_TITLE}\n\nThe model looks at the picture alone.{_left_out(factors)}"
+    used = " and ".join(term.field for term in factors.terms)
+    introduction = (
+        f"Where they are known, {used} multiply the picture's probabilities; each may be absent and then "
+        f"changes nothing. Fitted on {factors.n} images ({factors.fitted_on}).{_left_out(factors)}"
+    )
+    points = [
+        (point.name, _text(point.sensitivity), _text(point.specificity)) for point in factors.operating_points
+    ]
+    parts = [_TITLE, introduction, _gains(factors)]
+    if points:
+        parts += [_THRESHOLDS, _table(("point", "sensitivity", "specificity"), points)]
+    return "\n\n".join([*parts, _CAUTION, _levels(factors, card.class_keys)])
+
+
+def _left_out(factors: PatientFactors | None) -> str:
+    if factors is None or not factors.left_out:
+        return ""
+    return f" Tried and left out, for it did not pay: {', '.join(factors.left_out)}."
+
+
+def _gains(factors: PatientFactors) -> str:
+    figure_of = {metric.name: metric.figure for metric in factors.metrics}
+    rows = [
+        (name.replace("_", " "), _text(figure), _text(figure_of[f"{name}_gain"], sign="+"))
+        for name, figure in figure_of.items()
+        if f"{name}_gain" in figure_of
+    ]
+    return _table(("figure", "with context", "less that of the picture alone (95 % interval)"), rows)
+
+
+def _levels(factors: PatientFactors, class_keys: Sequence[str]) -> str:
+    rows = [
+        (term.field, level.replace("_", " "), *(f"{np.exp(value):.2f}" for value in row))
+        for term in factors.terms
+        for level, row in zip(term.levels, term.log_ratios, strict=True)
+    ]
+    return _table(("field", "level", *class_keys), rows)
+
+
+def _text(interval: Interval, *, sign: str = "") -> str:
+    low, high = f"{interval.low:{sign}.3f}", f"{interval.high:{sign}.3f}"
+    return f"{interval.value:{sign}.3f} ({low} to {high})"
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
