@@ -36,13 +36,15 @@ from models import novelty as novelties
 from models.aims import point_in_use
 from models.artifact import Artifact, write_artifact
 from models.calibration import score_of, softmax
-from models.card import Precision, VariantFigures, Variants
+from models.card import ModelCard, Precision, VariantFigures, Variants
 from models.measures import auc, macro_auc
 from models.runtime import FEATURES, INPUT, Outputs, Session
 from training.dataset import LabelledSet, Pixels, batches
 from training.errors import ExportError
 from training.graph import CONVOLUTION, behind_convolutions, forget_where_it_was_made, name_nodes
+from training.predictions import ScoredSet
 from training.recipe import Recipe
+from training.units import Fit, Judged, judge_units
 
 # as in models.runtime, should this be loaded first
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -63,8 +65,15 @@ MAX_ACCEPTANCE_FALL = 0.01
 MAX_BYTES = 20_000_000
 
 N_RANGE_IMAGES = 256
+MAX_FITTED_IMAGES = 2000
 BATCH_SIZE = 8
 N_ROUNDS = 61
+
+LIMITS = (
+    f"Integers are refused where an AUC falls by more than {MAX_AUC_FALL}, sensitivity at the operating "
+    f"point in use by more than {MAX_SENSITIVITY_FALL}, or the part accepted as not new by more than "
+    f"{MAX_ACCEPTANCE_FALL}."
+)
 
 # What stands between convolutions: where one of these stayed in floating point, its tensors would be
 # converted back and forth.
@@ -87,6 +96,9 @@ class Pictures:
         Index of the true class.
     held_out : str
         The held-out pictures, as the card calls them.
+    judge : callable
+        Takes the logits of the held-out pictures and the card, and gives what is said of each image or study:
+        what the operating point is for.
     """
 
     of_training: Pixels
@@ -94,6 +106,7 @@ class Pictures:
     rows: NDArray[np.intp]
     labels: NDArray[np.int64]
     held_out: str
+    judge: Callable[[NDArray[np.float32], ModelCard], Judged]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,17 +118,38 @@ class _Given:
 
 
 def pictures_of(recipe: Recipe, labelled: LabelledSet, pixels: Pixels) -> Pictures:
-    """Take the ranges from the training folds and the figures from the validation folds."""
-    training = labelled.rows_in(recipe.folds.train)
-    spread = np.linspace(0, len(training) - 1, min(N_RANGE_IMAGES, len(training))).astype(np.intp)
-    rows = labelled.rows_in(recipe.folds.validation)
-    return Pictures(
-        of_training=np.array(pixels[training[spread]]),
-        pixels=pixels,
-        rows=rows,
-        labels=labelled.labels[rows],
-        held_out=recipe.folds.text_of(recipe.folds.validation),
-    )
+    """Take the ranges from the training folds and the figures from the validation folds.
+
+    The network of a crossed recipe is fitted on all folds; there both are taken from all, and said so.
+    """
+    training, rows = (labelled.rows_in(folds) for folds in (recipe.folds.train, recipe.folds.validation))
+    held_out = recipe.folds.text_of(recipe.folds.validation) if len(rows) else "all folds, fitted on"
+    if not len(rows):
+        training = np.arange(len(labelled.images))
+        rows = _spread(training, MAX_FITTED_IMAGES)
+    labels = labelled.labels[rows]
+    images = [labelled.images[row] for row in rows]
+    names = np.array(labelled.names)[rows]
+
+    def judge(logits: NDArray[np.float32], card: ModelCard) -> Judged:
+        scored = ScoredSet(
+            logits=logits,
+            features=np.empty((len(logits), 0), np.float32),
+            labels=labels,
+            groups=np.array([image.group for image in images]),
+            names=names,
+            studies=np.array([image.study or name for image, name in zip(images, names, strict=True)]),
+            positions=np.array([image.position for image in images], np.int64),
+        )
+        return judge_units(recipe, scored, Fit(card.calibration.temperature, card.pooling_parameters))
+
+    of_training = np.array(pixels[_spread(training, N_RANGE_IMAGES)])
+    return Pictures(of_training, pixels, rows, labels, held_out, judge)
+
+
+def _spread(rows: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+    """Take about evenly spread rows, at most `n`."""
+    return rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(np.intp)]
 
 
 def quantise(staged: Artifact, pictures: Pictures) -> tuple[bytes | None, Variants]:
@@ -148,7 +182,7 @@ def quantise(staged: Artifact, pictures: Pictures) -> tuple[bytes | None, Varian
     times_ms = _frame_ms(*both, pictures.pixels[pictures.rows[:1]])
     sizes = staged.onnx_path.stat().st_size, len(network)
     float32, int8 = (
-        figures_of(staged, one, pictures.labels, frame_ms=time_ms, n_bytes=size)
+        _figures(card, one, pictures, frame_ms=time_ms, n_bytes=size)
         for one, time_ms, size in zip(given, times_ms, sizes, strict=True)
     )
     refusals = reasons_against(float32, int8)
@@ -281,30 +315,27 @@ def in_turn(first: Callable[[], object], second: Callable[[], object]) -> tuple[
     return statistics.median(times_ms[0]), statistics.median(times_ms[1])
 
 
-def figures_of(
-    artifact: Artifact, given: _Given, labels: NDArray[np.int64], *, frame_ms: float, n_bytes: int
+def _figures(
+    card: ModelCard, given: _Given, pictures: Pictures, *, frame_ms: float, n_bytes: int
 ) -> VariantFigures:
-    """Measure what a variant gave for pictures of known labels (n,), at the operating point in use.
+    """Measure what a variant gave: areas on pictures, the operating point in use on what it is for.
 
-    Raises
-    ------
-    ExportError
-        If all pictures, or none, are of the point's classes.
+    Areas of a dozen studies would move in steps larger than the limit.
     """
-    card = artifact.card
     point = point_in_use(card)
     places = [card.class_keys.index(key) for key in point.classes]
     probabilities = softmax(given.logits, card.calibration.temperature)
-    scores, is_positive = score_of(probabilities, places), np.isin(labels, places)
+    judged = pictures.judge(given.logits, card)
+    is_positive = np.isin(judged.labels, places)
     if is_positive.all() or not is_positive.any():
         raise ExportError(
-            f"the {len(labels)} held-out pictures are all of one kind, so int8 cannot be measured on them; "
-            "export with --no-int8"
+            f"the {len(pictures.rows)} held-out pictures are all of one kind, so int8 cannot be measured on "
+            "them; export with --no-int8"
         )
-    is_called = scores >= point.threshold
+    is_called = score_of(judged.probabilities, places) >= point.threshold
     return VariantFigures(
-        macro_auc=macro_auc(labels, probabilities),
-        auc_positive=auc(is_positive, scores),
+        macro_auc=macro_auc(pictures.labels, probabilities),
+        auc_positive=auc(np.isin(pictures.labels, places), score_of(probabilities, places)),
         sensitivity=float(is_called[is_positive].mean()),
         specificity=float((~is_called)[~is_positive].mean()),
         novelty_acceptance=None if given.novelty is None else float(np.mean(given.novelty <= 1.0)),
@@ -336,10 +367,10 @@ def reasons_against(float32: VariantFigures, int8: VariantFigures) -> tuple[str,
 def verdict(variants: Variants) -> str:
     """Say in a sentence what was decided of the variant in integers."""
     if variants.refusals:
-        return f"8-bit integers were refused: {'; '.join(variants.refusals)}"
+        return f"Eight-bit integers were refused: {'; '.join(variants.refusals)}"
     before, after = variants.float32.frame_ms, variants.int8.frame_ms
     used = "8-bit integers" if variants.on_cpu is Precision.INT8 else "floating point"
     return (
-        f"8-bit integers were accepted; a CPU runs {used} ({after:.1f} ms a picture in integers, "
+        f"Eight-bit integers were accepted; a CPU runs {used} ({after:.1f} ms a picture in integers, "
         f"{before:.1f} ms in floating point)"
     )

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from models.calibration import reliability_curve, score_of, softmax
-from models.card import Interval, ModelCard
+from models.card import Interval, ModelCard, Variants
 from models.measures import auc, roc_curve
 from training import context_section, evidence_curves, groups, pictures
 from training.appraisal import read_evidence, read_groups
 from training.predictions import ScoredSet, read_scored
+from training.quantise import LIMITS, verdict
 from training.run import Run, read_json
 from training.saving import replacing
 
@@ -95,6 +96,7 @@ def render(card: ModelCard, n_epochs: int, versions: dict[str, str], appraised: 
         context_section.section(card),
         *appraised,
         _novelty(card),
+        *([] if card.variants is None else [_variants(card.variants)]),
         "## Data\n\n" + _data(card),
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in card.limits),
         "## Curves\n\n" + "\n\n".join(f"![{caption}]({file})" for file, caption in PICTURES.items()),
@@ -160,6 +162,23 @@ def _novelty(card: ModelCard) -> str:
         "A picture is marked as new, and its scores do not count, if its features lie further from those "
         f"of training than those of {100 * card.novelty.acceptance:g} % of the validation folds do."
     )
+
+
+def _variants(variants: Variants) -> str:
+    rows: list[tuple[str, ...]] = []
+    for name, one in (("floating point", variants.float32), ("8-bit integers", variants.int8)):
+        accepted = "" if one.novelty_acceptance is None else f"{one.novelty_acceptance:.4f}"
+        areas = f"{one.macro_auc:.4f}", f"{one.auc_positive:.4f}"
+        rates = f"{one.sensitivity:.4f}", f"{one.specificity:.4f}", accepted
+        rows.append((name, *areas, *rates, f"{one.frame_ms:.1f}", f"{one.n_bytes / 1e6:.1f}"))
+    headings = ("", "macro AUC", "AUC", "sensitivity", "specificity", "accepted as not new", "ms", "MB")
+    maps = variants.map_correlation
+    text = (
+        f"{verdict(variants)}. Measured with {variants.measured_on}; timed on {variants.timed_on}. {LIMITS}"
+    )
+    if maps is not None:
+        text += f" The maps of the two correlate with {maps:.3f} (median)."
+    return f"## In floating point and in integers\n\n{text}\n\n{_table(headings, rows)}"
 
 
 def _making(card: ModelCard, n_epochs: int, versions: dict[str, str]) -> str:

@@ -18,6 +18,7 @@ from training.errors import ExportError, RunError
 from training.evaluate import best_network
 from training.export import export
 from training.predictions import read_scored
+from training.quantise import verdict
 from training.recipe import read_recipe
 from training.report import PICTURES, PURPOSE
 from training.work import Work, open_work
@@ -89,6 +90,9 @@ def test_the_report_shows_every_figure_of_the_card_and_its_pictures(artifact: Ar
     assert "may not be used commercially" in text
     assert "## Groups" in text
     assert "## Evidence" in text
+    assert artifact.card.variants is not None
+    assert "## In floating point and in integers" in text
+    assert verdict(artifact.card.variants) in text
     for metric in artifact.card.metrics:
         assert f"{metric.figure.value:.3f} ({metric.figure.low:.3f} to {metric.figure.high:.3f})" in text
     for file in PICTURES:

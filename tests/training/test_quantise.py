@@ -1,6 +1,8 @@
 """A network in integers is made, measured beside the one in floating point, and refused where it costs."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from models.artifact import Artifact, write_artifact
-from models.card import Precision, VariantFigures
+from models.calibration import softmax
+from models.card import ModelCard, Precision, VariantFigures
 from models.errors import ArtifactError
 from models.novelty import NoveltyModel
 from models.runtime import Session
@@ -18,6 +21,7 @@ from tests.tiny_model import tiny_card, tiny_graph
 from training.errors import ExportError
 from training.graph import behind_convolutions, nodes_before
 from training.quantise import Pictures, in_turn, quantise, reasons_against, to_int8, verdict
+from training.units import Judged
 
 SIDE = 32
 N_CHANNELS = 8
@@ -104,7 +108,21 @@ def pictures(*, n: int = 48, labels: Sequence[int] = (0, 1)) -> Pictures:
     pixels = np.broadcast_to(level[:, None, None, None], (n, SIDE, SIDE, 3)).astype(np.uint8)
     pixels[:, :8, :8] = 255
     rows = np.arange(16, n, dtype=np.intp)
-    return Pictures(pixels[:16], pixels, rows, truth[rows], "fold 1 of 5")
+    return Pictures(
+        pixels[:16], pixels, rows, truth[rows], "fold 1 of 5", judge=partial(by_picture, truth[rows])
+    )
+
+
+def by_picture(labels: NDArray[np.int64], logits: NDArray[np.float32], card: ModelCard) -> Judged:
+    names = np.arange(len(labels)).astype(str)
+    return Judged(softmax(logits, card.calibration.temperature), labels, names, names)
+
+
+def by_pairs(labels: NDArray[np.int64], logits: NDArray[np.float32], card: ModelCard) -> Judged:
+    """Take two and two pictures for a study, which the more malignant of them decides."""
+    pairs = logits.reshape(-1, 2, 2)
+    worse = pairs[np.arange(len(pairs)), pairs[..., 1].argmax(axis=1)]
+    return by_picture(labels.reshape(-1, 2).max(axis=1), worse, card)
 
 
 def staged(folder: Path, network: bytes, *, novelty: NoveltyModel | None = None) -> Artifact:
@@ -152,7 +170,7 @@ def test_outliers_that_leave_no_levels_for_the_rest_are_refused(tmp_path: Path) 
     assert variants.float32.macro_auc == 1.0
     assert variants.int8.macro_auc == 0.5
     assert "macro AUC falls from 1.0000 to 0.5000, at most 0.003 is allowed" in variants.refusals
-    assert verdict(variants).startswith("8-bit integers were refused: macro AUC falls")
+    assert verdict(variants).startswith("Eight-bit integers were refused: macro AUC falls")
     card = hostile.card.model_dump(mode="json") | {"variants": variants.model_dump(mode="json")}
     written = write_artifact(tmp_path / "1", onnx=chain(outlier=1e6), card=card)
     assert Session(written).precision is Precision.FLOAT
@@ -262,6 +280,18 @@ def test_what_may_be_lost_has_a_limit(change: dict[str, float], reasons: list[st
 
     assert len(found) == len(reasons)
     assert all(said.startswith(reason) for said, reason in zip(found, reasons, strict=True))
+
+
+def test_the_operating_point_is_measured_on_studies_where_it_is_for_them(tmp_path: Path) -> None:
+    shown = pictures()
+    mislabelled = np.zeros_like(shown.labels)
+    mislabelled[::4] = 1  # half of the studies; all hold a bright picture
+    studies = replace(shown, judge=partial(by_pairs, mislabelled))
+
+    _, variants = quantise(staged(tmp_path, chain()), studies)
+
+    assert (variants.float32.macro_auc, variants.float32.auc_positive) == (1.0, 1.0)
+    assert (variants.float32.sensitivity, variants.float32.specificity) == (1.0, 0.0)
 
 
 def test_without_novelty_its_acceptance_is_not_asked_for() -> None:
