@@ -1,6 +1,7 @@
-"""Measures what a finished run is worth beyond its mean figures: to each group, and as evidence.
+"""Measures what a finished run is worth beyond its mean figures: to each group, as evidence, with strangers.
 
-What it finds stands in the run's folder, ``groups.json`` and ``evidence.json``, where the card takes it from.
+What it finds stands in the run's folder, ``groups.json``, ``evidence.json`` and ``abstention.json``, where
+the card takes it from.
 """
 
 from collections.abc import Iterable
@@ -12,8 +13,9 @@ from data.errors import DataError
 from data.photo import decode_photo, is_photo
 from data.skin_tone import SkinTone, estimate_skin
 from data.study import LabelledImage, Modality
-from models.card import Calibration, OperatingPoint, PoolingParameters, Severity
+from models.card import Calibration, Metric, OperatingPoint, PoolingParameters, Severity
 from models.runtime import Session
+from training.abstention import AbstentionFigures, NoveltyMaterial, abstention_metrics, measure_abstention
 from training.attributes import attributes_of
 from training.dataset import LabelledSet, Pixels
 from training.errors import DatasetError, RunError
@@ -30,6 +32,7 @@ N_TRACED = 64
 
 _FIGURES = TypeAdapter(tuple[AttributeFigures, ...])
 _EVIDENCE = TypeAdapter(EvidenceFigures)
+_ABSTENTION = TypeAdapter(AbstentionFigures)
 # The estimate looks at 128 pixels a side; a photograph need not be decoded much larger.
 _AT_LEAST_PX = 256
 
@@ -124,6 +127,48 @@ def read_evidence(run: Run) -> EvidenceFigures:
         raise RunError(
             f"{path} holds no figures of evidence; make it again: firstread-train export"
         ) from error
+
+
+def measure_abstention_of(
+    recipe: Recipe, session: Session, material: NoveltyMaterial, run: Run
+) -> tuple[Metric, ...]:
+    """Show an exported model pictures of its own kind and foreign ones; give the figures for its card.
+
+    Raises
+    ------
+    DatasetError
+        If a set of foreign pictures is there but cannot be read.
+    """
+    try:
+        figures = measure_abstention(session, material.own, datasets=material.datasets, seed=recipe.seed)
+    except DataError as error:
+        raise DatasetError(str(error)) from error
+    write_json(abstention_file(run), _ABSTENTION.dump_python(figures, mode="json"))
+    return abstention_metrics(figures, recipe.folds.text_of(recipe.folds.test))
+
+
+def read_abstention(run: Run) -> AbstentionFigures | None:
+    """Read what :func:`measure_abstention_of` wrote; None for a run that was exported before it was measured.
+
+    Raises
+    ------
+    RunError
+        If the file holds something else.
+    """
+    path = abstention_file(run)
+    if not path.exists():
+        return None
+    try:
+        return _ABSTENTION.validate_python(read_json(path))
+    except ValidationError as error:
+        raise RunError(
+            f"{path} holds no figures of abstention; make it again with: firstread-train export"
+        ) from error
+
+
+def abstention_file(run: Run) -> Path:
+    """Where a run's figures of own and foreign pictures stand."""
+    return run.folder / "abstention.json"
 
 
 def evidence_file(run: Run) -> Path:
