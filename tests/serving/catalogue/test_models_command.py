@@ -123,3 +123,38 @@ def test_a_network_that_is_not_what_its_card_says_is_refused(tmp_path: Path) -> 
 
     assert result.exit_code == 1
     assert "no 'map'" in result.output
+
+
+def test_both_variants_of_a_network_are_shown_and_verified(tmp_path: Path) -> None:
+    written = write_tiny_artifact(tmp_path, int8=tiny_graph(is_one_sided=True))
+    assert written.card.variants is not None
+    assert written.card.variants.int8_sha256 is not None
+
+    shown = run("show", "tiny", "--models", tmp_path).output
+    verified = run("verify", tmp_path)
+
+    assert "int8 (on a CPU)" in shown
+    assert f"float {written.card.onnx_sha256[:12]}, int8 {written.card.variants.int8_sha256[:12]}" in shown
+    assert verified.exit_code == 0
+    assert verified.stdout.rstrip().endswith("(float, int8)")
+
+
+def test_a_variant_that_was_changed_is_refused_though_the_other_is_sound(tmp_path: Path) -> None:
+    written = write_tiny_artifact(tmp_path, int8=tiny_graph(is_one_sided=True), on_cpu="float")
+    with (written.folder / "model-int8.onnx").open("ab") as file:
+        file.write(b"more")
+
+    result = run("verify", tmp_path)
+
+    assert result.exit_code == 1
+    assert f"refused  {written.folder / 'model-int8.onnx'}" in result.output
+
+
+def test_a_variant_that_does_not_run_is_refused_also_where_the_other_is_used(tmp_path: Path) -> None:
+    write_tiny_artifact(tmp_path, int8=tiny_graph(omit="map"), on_cpu="float")
+
+    result = run("verify", tmp_path)
+
+    assert result.exit_code == 1
+    assert "model-int8.onnx" in result.output
+    assert "no 'map'" in result.output

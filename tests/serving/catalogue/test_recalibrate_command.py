@@ -18,7 +18,7 @@ from models.runtime import Session
 from serving.catalogue.labelled import find_labelled, read_listed
 from serving.cli import app
 from serving.scoring.score import identity, run_study, score_study
-from tests.tiny_model import write_tiny_artifact
+from tests.tiny_model import tiny_graph, write_tiny_artifact
 
 N_STUDIES = 160
 
@@ -86,6 +86,18 @@ def recalibrate(*arguments: str | Path) -> Result:
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_both_variants_of_the_network_are_carried_along(tmp_path: Path, home: Path, images: Path) -> None:
+    maker = write_tiny_artifact(tmp_path / "models", int8=tiny_graph(is_one_sided=True))
+
+    result = recalibrate("tiny", "--labels", table(tmp_path, images))
+
+    assert result.exit_code == 0, result.output
+    local = read_artifact(home / "models" / "tiny" / "1.1")
+    assert local.card.variants == maker.card.variants
+    assert local.precisions == maker.precisions
+    assert all(local.read_variant(one) == maker.read_variant(one) for one in maker.precisions)
 
 
 def test_the_new_version_is_the_same_network_with_a_local_card(
