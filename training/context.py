@@ -26,9 +26,11 @@ from models.calibration import expected_calibration_error, score_of
 from models.card import ContextField, ContextPoint, Interval, Metric, PatientFactors, Severity
 from models.context import KnownContext, fuse, known_context, log_ratios
 from models.measures import auc, balanced_accuracy, bootstrap_interval, macro_auc
+from training.attributes import AGE_BANDS, age_band
 from training.dataset import LabelledSet
 from training.errors import DatasetError, RunError
 from training.factors import Factors, fit_factors
+from training.groups import MIN_LESIONS
 from training.recipe import PointSpec, Recipe
 from training.run import Run, read_json, write_json
 from training.trials import Trials, trials_of
@@ -133,7 +135,12 @@ def choose_factors(
         ridge=ridge,
         fitted_on=trials.fitted_on,
         n=len(fitted_on.labels),
-        metrics=measure_context(recipe, compared, n_resamples=n_resamples) if kept else (),
+        metrics=(
+            *measure_context(recipe, compared, n_resamples=n_resamples),
+            *_by_age(recipe, trials, compared, contexts, n_resamples),
+        )
+        if kept
+        else (),
         operating_points=tuple(
             _point(recipe, spec, trials, compared, n_resamples) for spec in recipe.operating_points if kept
         ),
@@ -250,24 +257,51 @@ def _mean_of(values: Floats | NDArray[np.bool_]) -> Callable[[Rows], float]:
     return lambda rows: float(values[rows].mean())
 
 
-def _point(
-    recipe: Recipe, spec: PointSpec, trials: Trials, compared: Sequence[Compared], n_resamples: int
-) -> ContextPoint:
-    """Measure with the context a threshold that was chosen without."""
+def _by_age(
+    recipe: Recipe, trials: Trials, compared: Sequence[Compared], contexts: Contexts, n_resamples: int
+) -> tuple[Metric, ...]:
+    """Measure how many of the dangerous the point 'balanced' finds at each age: where context may harm."""
+    spec = next(spec for spec in recipe.operating_points if spec.name == "balanced")
+    positive = np.isin(trials.judged.labels, [recipe.class_keys.index(key) for key in recipe.positive])
+    together = _called(recipe, spec, trials, [part.together for part in compared]).astype(np.float64)
+    alone = _called(recipe, spec, trials, [part.alone for part in compared])
+    bands = np.array([age_band(contexts[name].age_years) for name in trials.judged.names.tolist()])
+    metrics = []
+    for band in AGE_BANDS.values():
+        rows = np.flatnonzero(positive & (bands == band))
+        groups = trials.judged.groups[rows]
+        if len(np.unique(groups)) < MIN_LESIONS:
+            continue
+        for name, values in (("sensitivity", together[rows]), ("sensitivity_gain", (together - alone)[rows])):
+            figure = bootstrap_interval(_mean_of(values), groups, n_resamples=n_resamples, seed=recipe.seed)
+            split = recipe.folds.text_of(recipe.folds.test)
+            metrics.append(Metric(name=name, split=split, figure=figure, group=f"{WITH_CONTEXT}, {band}"))
+    return tuple(metrics)
+
+
+def _called(recipe: Recipe, spec: PointSpec, trials: Trials, judged: Sequence[Judged]) -> NDArray[np.bool_]:
+    """Say of each unit whether it reaches a threshold that its trial chose by the picture alone."""
     places = [recipe.class_keys.index(key) for key in recipe.positive]
     aim = Aim(spec.name, recipe.positive, spec.sensitivity, spec.specificity)
 
     def threshold(known: Judged) -> float:
         return threshold_for(aim, score_of(known.probabilities, places), np.isin(known.labels, places))
 
-    is_called = np.concatenate(
+    return np.concatenate(
         [
-            score_of(part.together.probabilities, places) >= threshold(trial.known)
-            for trial, part in zip(trials.each, compared, strict=True)
+            score_of(part.probabilities, places) >= threshold(trial.known)
+            for trial, part in zip(trials.each, judged, strict=True)
         ]
     )
+
+
+def _point(
+    recipe: Recipe, spec: PointSpec, trials: Trials, compared: Sequence[Compared], n_resamples: int
+) -> ContextPoint:
+    """Measure with the context a threshold that was chosen without."""
+    is_called = _called(recipe, spec, trials, [part.together for part in compared])
     judged = trials.judged
-    is_positive = np.isin(judged.labels, places)
+    is_positive = np.isin(judged.labels, [recipe.class_keys.index(key) for key in recipe.positive])
 
     def part_of(is_right: NDArray[np.bool_], counts: NDArray[np.bool_]) -> Interval:
         return bootstrap_interval(

@@ -10,6 +10,8 @@ _TITLE = "## Patient's context"
 _THRESHOLDS = (
     "Thresholds are chosen by the picture alone, for a study may come without context. With it they give:"
 )
+_AGES = "Part of the dangerous that the point 'balanced' finds, by age:"
+_COMPARED = ("with context", "less that of the picture alone (95 % interval)")
 _CAUTION = (
     "The factors are those of this set's patients and of how its images came together (who was photographed "
     "where, at what age, in which clinic), not of any other population, and a disease in an unusual patient "
@@ -31,6 +33,8 @@ def section(card: ModelCard) -> str:
         (point.name, _text(point.sensitivity), _text(point.specificity)) for point in factors.operating_points
     ]
     parts = [_TITLE, introduction, _gains(factors)]
+    if by_age := _by_age(factors):
+        parts += [_AGES, by_age]
     if points:
         parts += [_THRESHOLDS, _table(("point", "sensitivity", "specificity"), points)]
     return "\n\n".join([*parts, _CAUTION, _levels(factors, card.class_keys)])
@@ -42,14 +46,28 @@ def _left_out(factors: PatientFactors | None) -> str:
     return f" Tried and left out, for it did not pay: {', '.join(factors.left_out)}."
 
 
+def _by_age(factors: PatientFactors) -> str:
+    figure_of = {(metric.group, metric.name): metric.figure for metric in factors.metrics}
+    rows = [
+        (
+            group.removeprefix("with context, "),
+            _text(figure),
+            _text(figure_of[group, f"{name}_gain"], sign="+"),
+        )
+        for (group, name), figure in figure_of.items()
+        if group != "with context" and (group, f"{name}_gain") in figure_of
+    ]
+    return _table(("age in years", *_COMPARED), rows) if rows else ""
+
+
 def _gains(factors: PatientFactors) -> str:
-    figure_of = {metric.name: metric.figure for metric in factors.metrics}
+    figure_of = {metric.name: metric.figure for metric in factors.metrics if metric.group == "with context"}
     rows = [
         (name.replace("_", " "), _text(figure), _text(figure_of[f"{name}_gain"], sign="+"))
         for name, figure in figure_of.items()
         if f"{name}_gain" in figure_of
     ]
-    return _table(("figure", "with context", "less that of the picture alone (95 % interval)"), rows)
+    return _table(("figure", *_COMPARED), rows)
 
 
 def _levels(factors: PatientFactors, class_keys: Sequence[str]) -> str:

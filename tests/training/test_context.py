@@ -72,7 +72,16 @@ def test_its_gain_is_measured_on_rows_that_it_was_not_fitted_on(factors: Patient
     assert figure["macro_auc_gain"].low > 0.01
     assert figure["auc_mel_gain"].low > 0.01
     assert figure["macro_auc"].n == N
-    assert {metric.group for metric in factors.metrics} == {"with context"}
+
+
+def test_what_it_does_to_the_dangerous_of_each_age_is_told(factors: PatientFactors) -> None:
+    gain = {
+        metric.group: metric.figure.value for metric in factors.metrics if metric.name == "sensitivity_gain"
+    }
+
+    # the class of the old is found more often in the old, and less often in the young
+    assert gain["with context, 60 to 74"] > 0.02
+    assert gain["with context, 60 to 74"] > gain["with context, 30 to 44"]
 
 
 def test_it_is_calibrated_with_the_context_and_without(
@@ -119,6 +128,7 @@ def test_the_card_shows_the_factors_and_what_they_give(factors: PatientFactors) 
     assert "| field | level | nv | vasc | mel |" in text
     assert "| age | 75 |" in text
     assert "| macro auc |" in text
+    assert "| 60 to 74 |" in text
     assert "looks at the picture alone" in section(_card(None))
 
 
