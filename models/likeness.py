@@ -46,7 +46,7 @@ _WORDS = {
     Unlike.NO_STRUCTURE: "nothing is to be seen on it",
     Unlike.BLURRED: "it is blurred",
     Unlike.NOISY: "it is full of noise or fine detail",
-    Unlike.NO_COLOUR: "it has no colour",
+    Unlike.NO_COLOUR: "it has no colour, or neighbouring slices are one and the same",
     Unlike.TEXTURE: "its texture is unlike",
     Unlike.TONES: "its brightness or colours are unlike",
     Unlike.LAYOUT: "light and dark stand elsewhere on it",

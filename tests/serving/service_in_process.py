@@ -68,9 +68,10 @@ def in_process(
     *,
     limits: UploadLimits = UploadLimits(64 * MEBIBYTE, 60, 0),
     found_limits: Limits = Limits(),
+    with_novelty: bool = False,
 ) -> Iterator[Service]:
     models = folder / "models"
-    write_tiny_artifact(models, name="derm-lesion", classes=("nv", "mel"))
+    write_tiny_artifact(models, name="derm-lesion", classes=("nv", "mel"), with_novelty=with_novelty)
     spool = folder / "spool"
     spool.mkdir()
     database = open_database(folder / "test.sqlite")
@@ -117,10 +118,11 @@ def in_process(
     database.close()
 
 
-def photograph(red: int, *, side: int = 64, coding: str = "JPEG") -> bytes:
-    """Make a photograph of one colour: the redder, the worse for the tiny model."""
+def photograph(red: int, *, blue: int = 0, side: int = 64, coding: str = "JPEG") -> bytes:
+    """Make a photograph of one colour: the redder, the worse for the tiny model; very blue, it is novel."""
     pixels = np.zeros((side, side, 3), np.uint8)
     pixels[..., 0] = red
+    pixels[..., 2] = blue
     pixels[: side // 2, :, 1] = 30
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, coding)

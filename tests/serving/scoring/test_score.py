@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,11 +7,14 @@ from numpy.typing import NDArray
 
 from data.errors import ImageError, Reason
 from data.study import Frame, Instance, Modality, Series, Study
+from models.appearance import Aspect, appearance
+from models.artifact import write_artifact
 from models.card import Colour, Pooling
+from models.likeness import fit_likeness
 from serving.scoring.quality import picture_quality
 from serving.scoring.result import PURPOSE, Status, StudyScore
 from serving.scoring.scorer import Scorer
-from tests.tiny_model import tiny_logits, write_tiny_artifact
+from tests.tiny_model import tiny_card, tiny_graph, tiny_logits, tiny_novelty, write_tiny_artifact
 from tests.tiny_study import ArrayReader, tiny_series, tiny_study
 
 
@@ -108,6 +112,23 @@ def test_the_model_abstains_on_a_picture_of_another_kind_and_flags_nothing(folde
     assert result.reason is not None
     assert result.reason.startswith("novel: ")
     assert not any(finding.is_flagged for finding in result.findings)
+
+
+def test_the_reason_says_what_is_amiss_with_most_of_the_frames(tmp_path: Path) -> None:
+    grain = np.random.default_rng(0).integers(0, 60, (40, 32, 32, 3), np.uint8)
+    texture = appearance(grain)[Aspect.TEXTURE]
+    look = fit_likeness(Aspect.TEXTURE, texture, texture, acceptance=1.0)
+    known = replace(tiny_novelty(), threshold=1.0, limit=3.0, looks=(look,))
+    card = tiny_card(modalities=[Modality.CT])
+    write_artifact(tmp_path / "tiny" / "1", onnx=tiny_graph(), card=card, novelty=known)
+
+    grainy = score(tmp_path, stack([grain[0], grain[1], BENIGN]))
+    empty = score(tmp_path, stack([BENIGN, BENIGN, grain[0]]))
+
+    assert grainy.status is Status.SCORED
+    assert empty.status is Status.ABSTAINED
+    assert empty.reason is not None
+    assert empty.reason.startswith("novel: nothing is to be seen on it (no-structure); it is ")
 
 
 def test_a_model_without_novelty_gives_none(tmp_path: Path) -> None:
