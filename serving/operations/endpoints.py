@@ -31,6 +31,7 @@ def build_router(operations: Operations) -> APIRouter:
                     name=artifact.card.name,
                     version=artifact.card.version,
                     onnx_sha256=artifact.card.onnx_sha256,
+                    int8_sha256=artifact.card.variants and artifact.card.variants.int8_sha256,
                     modalities=list(artifact.card.applies_to.modalities),
                 )
                 for artifact in operations.models()

@@ -6,11 +6,12 @@ from pydantic import BaseModel
 
 
 class ModelHealth(BaseModel):
-    """A model that may score."""
+    """A model that may score, and its files; a result names the one that made it."""
 
     name: str
     version: str
     onnx_sha256: str
+    int8_sha256: str | None = None
     modalities: list[str]
 
 
