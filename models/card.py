@@ -8,6 +8,7 @@ written down; a model whose card lacks calibration, operating points or an input
 
 from datetime import datetime
 from enum import StrEnum
+from operator import not_
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -107,9 +108,15 @@ class Window(_Part):
 
 
 class InputRules(_Part):
-    """Which studies the model is for."""
+    """Which studies the model is for.
+
+    `when_named` are modalities whose studies it takes only where a person names the model, and only from
+    studies that hold nothing else for it: a radiograph that was sent as a plain picture does not say that it
+    is one.
+    """
 
     modalities: tuple[Modality, ...] = Field(min_length=1)
+    when_named: tuple[Modality, ...] = Field(default=(), exclude_if=not_)
     body_parts: tuple[str, ...] = Field(
         default=(), description="DICOM Body Part Examined codes; empty: not checked."
     )

@@ -38,9 +38,10 @@ _WITHOUT_CONTRAST = re.compile(r"without|w/o|non-?\s?contrast|(?<![a-z])no contr
 def series_taken(study: Study, rules: InputRules) -> tuple[Series, ...]:
     """Give the part of a study that a model scores.
 
-    Series of another modality or body part fall out, and so do frames that are too small. A series that
-    does not state its body part is told by its description, else by what the rest of the study says, as
-    long as that is one thing; where nothing is said at all it is taken, and :func:`why_not` decides.
+    Series of another modality or body part fall out, and so do frames that are too small; of a study that
+    has none of the modalities those count that the model takes when it is named. A series that does not
+    state its body part is told by its description, else by what the rest of the study says, as long as that
+    is one thing; where nothing is said at all it is taken. :func:`why_not` decides of both.
 
     Notes
     -----
@@ -50,6 +51,7 @@ def series_taken(study: Study, rules: InputRules) -> tuple[Series, ...]:
     there is a longer one, and of stacks that cover the same stretch one is taken: a soft kernel before a
     sharp one, without contrast medium before with it, the spacing nearest to 5 mm, then the first.
     """
+    rules = _rules_as_named(study, rules)
     taken = []
     for series in study.series:
         if series.modality in rules.modalities and _shows(series, study, rules):
@@ -70,12 +72,17 @@ def series_taken(study: Study, rules: InputRules) -> tuple[Series, ...]:
 def why_not(study: Study, rules: InputRules, *, is_named: bool = False) -> str:
     """Say in a clause why a model does not take a study; empty where it does.
 
-    A model for a body part is not given a study that does not say what it shows, unless a person named
-    that model (`is_named`).
+    A model for a body part is not given a study that does not say what it shows, nor any model a modality
+    that it takes only when it is named, unless a person named that model (`is_named`).
     """
+    usual = ", ".join(rules.modalities)
+    if is_named:
+        rules = _rules_as_named(study, rules)
     of_modality = [series for series in study.series if series.modality in rules.modalities]
     if not of_modality:
-        return f"takes {', '.join(rules.modalities)}"
+        return f"takes {usual}" + (
+            f", and {', '.join(rules.when_named)} where it is named" if rules.when_named else ""
+        )
     if rules.body_parts:
         parts = ", ".join(rules.body_parts)
         shown = [series for series in of_modality if _shows(series, study, rules)]
@@ -93,6 +100,18 @@ def why_not(study: Study, rules: InputRules, *, is_named: bool = False) -> str:
     if n_frames > rules.max_frames:
         return f"takes at most {rules.max_frames} frames, not {n_frames}"
     return ""
+
+
+def is_taken_as_named_only(study: Study, rules: InputRules) -> bool:
+    """Whether a model takes nothing of a study unless it is named, and something then."""
+    modalities = {series.modality for series in study.series}
+    return modalities.isdisjoint(rules.modalities) and not modalities.isdisjoint(rules.when_named)
+
+
+def _rules_as_named(study: Study, rules: InputRules) -> InputRules:
+    if not is_taken_as_named_only(study, rules):
+        return rules
+    return rules.model_copy(update={"modalities": rules.when_named})
 
 
 def _shows(series: Series, study: Study, rules: InputRules) -> bool:

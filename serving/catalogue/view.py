@@ -51,8 +51,10 @@ def print_card(artifact: Artifact, *, is_in_charge: bool, console: Console) -> N
     say(f"{artifact.label}  {card.title_en} · {card.title_zh}", "bold")
     say(f"{PURPOSE}; {'in charge' if is_in_charge else 'not in charge'}; {card.created:%Y-%m-%d}")
     say(card.intended_use)
-    body_parts = f", {' '.join(card.applies_to.body_parts)}" if card.applies_to.body_parts else ""
-    say(f"Takes {' '.join(card.applies_to.modalities)}{body_parts}. Licence: {card.licence}.")
+    rules = card.applies_to
+    body_parts = f", {' '.join(rules.body_parts)}" if rules.body_parts else ""
+    named = f"; when named also {' '.join(rules.when_named)}" if rules.when_named else ""
+    say(f"Takes {' '.join(rules.modalities)}{body_parts}{named}. Licence: {card.licence}.")
     classes = _table("class", "name", "名称", "severity", title="Classes")
     for spec in card.classes:
         classes.add_row(spec.key, spec.name_en, spec.name_zh, spec.severity)

@@ -95,7 +95,8 @@ def as_object(outcome: Outcome) -> dict[str, object]:
         "reason": outcome.reason,
         "model": None
         if model is None
-        else {"name": model.name, "version": model.version, "sha256": model.sha256},
+        else {"name": model.name, "version": model.version, "sha256": model.sha256}
+        | ({"taken_as_named_only": True} if score.is_taken_as_named_only else {}),
         "probabilities": dict(score.probabilities),
         "findings": [
             {"class": finding.key, "p": finding.probability, "flagged": finding.is_flagged}

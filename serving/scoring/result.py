@@ -86,7 +86,8 @@ class StudyScore:
     `reason` is None for a scored study, else starts with a code. `probabilities` are calibrated and in the
     order of the model's classes. `novelty` above 1 made the model abstain. `quality` is in 0 to 1, None
     where it is not measured (:mod:`serving.scoring.quality`). `context` is what of the patient counted, None
-    where the model looks at the picture alone.
+    where the model looks at the picture alone. `is_taken_as_named_only`: the model is for other modalities,
+    and scored it because a person named it.
     """
 
     study_uid: str
@@ -104,6 +105,7 @@ class StudyScore:
     n_frames: int = 0
     unread: tuple[Unread, ...] = ()
     context: ContextUse | None = None
+    is_taken_as_named_only: bool = False
     purpose: str = PURPOSE
 
 

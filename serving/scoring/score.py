@@ -23,7 +23,7 @@ from models.likeness import Unlike
 from models.pooling import frame_evidence, study_probabilities
 from models.preprocess import preprocessing_sha256
 from models.runtime import Session
-from models.suitability import series_taken
+from models.suitability import is_taken_as_named_only, series_taken
 from serving.scoring.preparation import prepared_batches
 from serving.scoring.result import Finding, KeyImage, ModelIdentity, Status, StudyScore, Unread
 
@@ -119,6 +119,7 @@ def score_study(study: Study, session: Session, model: ModelIdentity) -> StudySc
         n_frames=len(seen.frames),
         unread=lost,
         context=context,
+        is_taken_as_named_only=is_taken_as_named_only(study, card.applies_to),
     )
 
 

@@ -12,7 +12,7 @@ from data.dicom.writing import ObjectInfo, write_ct_series
 from data.study import Frame, Instance, Modality, QuantityUnit, Series, Study
 from models.body_part import WORDS, part_of
 from models.card import InputRules
-from models.suitability import series_taken, why_not
+from models.suitability import is_taken_as_named_only, series_taken, why_not
 from tests.tiny_study import ArrayReader
 
 AXIAL, TILTED, CORONAL = (0.0, 0.0, 1.0), (0.0, -0.42, 0.91), (0.0, 1.0, 0.0)
@@ -158,3 +158,31 @@ def test_a_written_series_is_taken_as_it_is_read(tmp_path: Path) -> None:
     paths = write_ct_series(tmp_path, slices, info=info, spacing_mm=(1.0, 1.0), thickness_mm=5.0)
     (study,), _ = read_studies(paths)
     assert series_taken(study, HEAD) == study.series
+
+
+RADIOGRAPH = InputRules(
+    modalities=(Modality.COMPUTED_RADIOGRAPHY,), when_named=(Modality.PHOTOGRAPH,), body_parts=("CHEST",)
+)
+
+
+def picture(uid: str, modality: Modality) -> Series:
+    return replace(ct(uid, [None], normal=None, unit=None, body_part=""), modality=modality)
+
+
+def test_a_plain_picture_is_taken_only_by_a_model_that_says_so_and_was_named() -> None:
+    photograph = Study("1", (picture("a", Modality.PHOTOGRAPH),))
+
+    assert why_not(photograph, RADIOGRAPH) == "takes CR, and XC where it is named"
+    assert why_not(photograph, RADIOGRAPH, is_named=True) == ""
+    assert why_not(photograph, HEAD, is_named=True) == "takes CT"
+    assert series_taken(photograph, RADIOGRAPH) == photograph.series
+    assert is_taken_as_named_only(photograph, RADIOGRAPH)
+
+
+def test_beside_a_usual_series_a_plain_picture_stays_out() -> None:
+    usual = picture("a", Modality.COMPUTED_RADIOGRAPHY)
+    study = Study("1", (usual, picture("b", Modality.PHOTOGRAPH)), description="CHEST PA")
+
+    assert why_not(study, RADIOGRAPH) == ""
+    assert series_taken(study, RADIOGRAPH) == (usual,)
+    assert not is_taken_as_named_only(study, RADIOGRAPH)

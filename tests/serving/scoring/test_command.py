@@ -175,6 +175,26 @@ def test_a_picture_of_another_kind_is_abstained_with_the_time_of_an_unscored_stu
     assert one["allowance_minutes"] == 240.0
 
 
+def test_a_radiograph_sent_as_a_plain_picture_is_scored_by_the_model_that_is_named_for_it(
+    tmp_path: Path,
+) -> None:
+    write_tiny_artifact(
+        tmp_path / "models",
+        modalities=[Modality.COMPUTED_RADIOGRAPHY],
+        when_named=[Modality.PHOTOGRAPH],
+        body_parts=["CHEST"],
+    )
+    plain = photograph(tmp_path / "radiograph.jpg")
+
+    (unnamed,) = objects("--models", tmp_path / "models", plain)
+    (named,) = objects("--models", tmp_path / "models", "--model", "tiny", plain)
+
+    assert unnamed["status"] == "rejected"
+    assert "takes CR, and XC where it is named" in unnamed["reason"]
+    assert named["status"] == "scored"
+    assert named["model"]["taken_as_named_only"] is True
+
+
 def test_a_damaged_slice_is_told_beside_its_study(tmp_path: Path, all_modalities: Path) -> None:
     slices = np.zeros((3, 16, 16), np.int16)
     paths = write_ct_series(tmp_path / "ct", slices, info=INFO, spacing_mm=(1, 1), thickness_mm=5)
