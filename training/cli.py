@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from training.errors import TrainingError
+from training.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from training.work import Work
@@ -84,6 +85,23 @@ def fit(
         _check(work, recipe, threads, json)
         return
     _say(work, f"the weights are in {work.fit(checkpoint_minutes)}")
+
+
+@app.command()
+def refit(
+    recipe: RecipePath,
+    *,
+    run: RunFolder = None,
+    data: DataFolder = None,
+    device: DeviceName = Device.CPU,
+    threads: Threads = None,
+    checkpoint_minutes: CheckpointMinutes = 5.0,
+) -> None:
+    """Train the network of a crossed recipe that ships, on all folds."""
+    from training.work import open_work
+
+    work = open_work(recipe, run=run, datasets=data, device=device, threads=threads)
+    _say(work, f"the weights are in {work.refit(checkpoint_minutes)}")
 
 
 @app.command()
@@ -174,6 +192,7 @@ def _say(work: "Work", sentence: str) -> None:
 
 def main() -> None:
     """Run the program: exit 2 for wrong usage, 1 for what went wrong, said in one sentence."""
+    keep_freed_memory()
     try:
         app()
     except TrainingError as error:

@@ -5,7 +5,7 @@ Unless told not to, it also makes and measures the variant in 8-bit integers (:m
 
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from models.errors import ModelError
 from models.networks.outputs import ImageClassifier
 from models.novelty import NoveltyModel
 from models.runtime import Session
-from training.appraisal import read_groups
+from training.abstention import NoveltyMaterial
+from training.appraisal import measure_abstention_of, read_groups
 from training.context import read_context
 from training.dataset import Pixels
 from training.errors import ExportError
@@ -35,6 +36,11 @@ from training.run import Run, read_json
 OPSET = 20
 MAX_DIFFERENCE = 1e-4
 MIN_PROOF_IMAGES = 64
+ON_REFIT = (
+    "Figures, calibration and thresholds were measured on the networks of {n} folds, each on the fold that "
+    "it never saw. The network that ships was made by the same recipe from all folds; no image is left on "
+    "which it could be measured itself."
+)
 
 
 class ServedNetwork(nn.Module):
@@ -57,7 +63,9 @@ def export(
     run: Run,
     destination: Path,
     *,
+    scored: Mapping[SplitPart, ScoredSet] | None = None,
     pictures: Pictures | None = None,
+    material: NoveltyMaterial | None = None,
 ) -> tuple[Artifact, float]:
     """Write the model's folder ``destination/<name>/<version>``.
 
@@ -73,9 +81,15 @@ def export(
         Evaluated and calibrated.
     destination : Path
         A folder of models.
+    scored : mapping of SplitPart to ScoredSet or None
+        What the network gives for the parts of :attr:`Recipe.shipped`, by which it knows its own kind of
+        picture. None: as the run was evaluated.
     pictures : Pictures or None
         From which the variant in 8-bit integers is made and measured; it stands beside where it is accepted.
         None: floating point alone.
+    material : NoveltyMaterial or None
+        What the pictures look like, for the model to know foreign ones; how well it does is measured with
+        what is shipped, and stands in the card and in the run's folder. None: features alone tell.
 
     Returns
     -------
@@ -89,8 +103,9 @@ def export(
     """
     if len(proof_pixels) < MIN_PROOF_IMAGES:
         raise ExportError(f"{len(proof_pixels)} images prove too little, expected {MIN_PROOF_IMAGES}")
-    scored = {part: read_scored(run.predictions(part)) for part in recipe.folds.parts}
-    known = fit_novelty(recipe, scored["train"], scored["validation"])
+    if scored is None:
+        scored = {part: read_scored(run.predictions(part)) for part in recipe.folds.parts}
+    known = fit_novelty(recipe, scored["train"], scored["validation"], material)
     onnx = to_onnx(network, recipe.input.height)
     card = fill_card(recipe, run, scored)
     try:
@@ -106,6 +121,11 @@ def export(
             int8 = None
             if pictures is not None:
                 int8, card["variants"] = quantise(staged, pictures)
+            if material is not None:
+                whole = Path(staging) / "whole" / recipe.version
+                shipped = write_artifact(whole, onnx=onnx, card=card, novelty=known, int8=int8)
+                metrics = measure_abstention_of(recipe.shipped, Session(shipped), material, run)
+                card["metrics"] = [*shipped.card.metrics, *metrics]
         folder = destination / recipe.name / recipe.version
         return write_artifact(folder, onnx=onnx, card=card, novelty=known, int8=int8), difference
     except ModelError as error:
@@ -152,11 +172,17 @@ def largest_difference(network: ImageClassifier, session: Session, pixels: Pixel
     return largest
 
 
-def fit_novelty(recipe: Recipe, train: ScoredSet, validation: ScoredSet) -> NoveltyModel:
-    """Learn the features of the training folds; the validation folds set the threshold."""
-    return novelty.fit(
+def fit_novelty(
+    recipe: Recipe, train: ScoredSet, validation: ScoredSet, material: NoveltyMaterial | None = None
+) -> NoveltyModel:
+    """Learn features, and looks if there are any, of the training folds; validation sets the threshold."""
+    known = novelty.fit(
         train.features, train.labels, acceptance=recipe.novelty_acceptance, held_out=validation.features
     )
+    if material is None:
+        return known
+    looks = material.looks
+    return novelty.with_looks(known, looks.train, looks.held_out, validation.features[looks.held_out_places])
 
 
 def fill_card(recipe: Recipe, run: Run, scored: Mapping[SplitPart, ScoredSet]) -> dict[str, object]:
@@ -164,8 +190,8 @@ def fill_card(recipe: Recipe, run: Run, scored: Mapping[SplitPart, ScoredSet]) -
     calibrated = read_json(run.calibration)
     context = read_context(recipe, run)
     evaluated = read_json(run.evaluation)
-    split_sha256 = read_json(run.facts)["split_sha256"]
     measured = group_metrics(read_groups(run), recipe.folds.text_of(recipe.folds.test))
+    own_limits = [ON_REFIT.format(n=recipe.folds.n)] if recipe.folds.cross else []
     by_group = [metric.model_dump(mode="json") for metric in measured]
     return {
         "name": recipe.name,
@@ -179,26 +205,40 @@ def fill_card(recipe: Recipe, run: Run, scored: Mapping[SplitPart, ScoredSet]) -
         "classes": [spec.model_dump(mode="json") for spec in recipe.classes],
         "input": recipe.input,
         "pooling": recipe.pooling,
+        "pooling_parameters": calibrated.get("pooling_parameters", {}),
         "calibration": calibrated["calibration"],
         "operating_points": calibrated["operating_points"],
         "context": None if context is None else context.model_dump(mode="json"),
-        "training_data": [
-            TrainingData(
-                source=recipe.source.title,
-                licence=recipe.source.licence,
-                role=role,
-                split=recipe.folds.text_of(folds),
-                split_sha256=split_sha256,
-                n_images=len(scored[role].labels),
-                n_groups=scored[role].n_groups,
-            ).model_dump(mode="json")
-            for role, folds in recipe.folds.parts.items()
-        ],
+        "training_data": [part.model_dump(mode="json") for part in _training_data(recipe, run, scored)],
         "metrics": [*evaluated["metrics"], *by_group],
         "intended_use": recipe.intended_use,
-        "limits": [*recipe.limits, *recipe.source.limits] or ["None were stated."],
+        "limits": [*recipe.limits, *recipe.source.limits, *own_limits] or ["None were stated."],
         "recipe_sha256": recipe.sha256,
     }
+
+
+def _training_data(recipe: Recipe, run: Run, scored: Mapping[SplitPart, ScoredSet]) -> Iterator[TrainingData]:
+    """Name what trained the network and what it was measured on."""
+    if recipe.folds.cross:
+        every, facts = read_scored(run.predictions("test")), run.refit.facts
+        whole, crossed = recipe.whole.folds, recipe.folds
+        named = {"train": (whole.text_of(whole.train), every), "test": (crossed.text_of(crossed.test), every)}
+    else:
+        facts = run.facts
+        named = {
+            part: (recipe.folds.text_of(folds), scored[part]) for part, folds in recipe.folds.parts.items()
+        }
+    split_sha256 = read_json(facts)["split_sha256"]
+    for part, (split, rows) in named.items():
+        yield TrainingData(
+            source=recipe.source.title,
+            licence=recipe.source.licence,
+            role=part,
+            split=split,
+            split_sha256=split_sha256,
+            n_images=len(rows.labels),
+            n_groups=rows.n_groups,
+        )
 
 
 def read_card(folder: Path) -> ModelCard:

@@ -27,7 +27,7 @@ from training.dataset import LabelledSet, Pixels, batches
 from training.ema import MovingAverage
 from training.errors import TrainingError
 from training.inference import as_images, move, predict
-from training.loss import class_weights, draw_rows, mix, one_hot, soft_cross_entropy
+from training.loss import class_weights, distillation, draw_rows, mix, one_hot, soft_cross_entropy
 from training.network import network_of
 from training.recipe import Recipe
 from training.run import Run
@@ -43,6 +43,7 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
     *,
     device: torch.device,
     checkpoint_minutes: float = 5.0,
+    soft_targets: NDArray[np.float32] | None = None,
     console: Console | None = None,
 ) -> checkpoint.Progress:
     """Train until the recipe's epochs are done or none is better any more; continue a run that was cut off.
@@ -61,6 +62,8 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
         Where to train.
     checkpoint_minutes : float, min
         How much work a kill may cost at most; at the end of each epoch the run is saved in any case.
+    soft_targets : (n_rows, n_classes) float32 or None
+        What networks that never saw a row say of it, for the recipe's `distil`.
     console : Console or None
         Where progress is shown.
 
@@ -119,6 +122,8 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
                     group["lr"] = recipe.optimiser.learning_rate * part
 
                 targets = one_hot(torch.from_numpy(labelled.labels[batch]).to(device), n_classes)
+                if soft_targets is not None:  # side by side, for what blends images blends both
+                    targets = torch.cat([targets, torch.from_numpy(soft_targets[batch]).to(device)], dim=1)
                 images = augment(as_images(pixels[batch], device))
                 images, targets = mix(images, targets, recipe.loss.mixup_alpha)
                 images = images.contiguous(memory_format=torch.channels_last)
@@ -126,7 +131,10 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
                 # than float32 (41 against 46 images/s at 128 px), so there it stays off.
                 with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
                     logits = network(images).logits
-                loss = soft_cross_entropy(logits, targets, recipe.loss, loss_weights)
+                loss = soft_cross_entropy(logits, targets[:, :n_classes], recipe.loss, loss_weights)
+                if soft_targets is not None and recipe.distil is not None:
+                    taught = distillation(logits, targets[:, n_classes:], recipe.distil.temperature)
+                    loss = loss.lerp(taught, recipe.distil.weight)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call] # as torch has it
                 torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.clip_norm)

@@ -82,6 +82,14 @@ def one_hot(labels: Tensor, n_classes: int) -> Tensor:
     return functional.one_hot(labels, n_classes).float()
 
 
+def distillation(logits: Tensor, soft_targets: Tensor, temperature: float) -> Tensor:
+    """Give the mean cross entropy with soft targets (batch, n_classes) that were made at `temperature`.
+
+    It is multiplied by the temperature's square: the gradient then hardly depends on it.
+    """
+    return functional.cross_entropy(logits.float() / temperature, soft_targets) * temperature**2
+
+
 def soft_cross_entropy(logits: Tensor, targets: Tensor, spec: LossSpec, weights: Tensor | None) -> Tensor:
     """Give the mean cross entropy, smoothed, classes weighed by `weights` (n_classes,) if given."""
     return functional.cross_entropy(

@@ -33,8 +33,10 @@ def learning_curve(history: Sequence[Mapping[str, Any]]) -> Callable[[Axes], Non
 
     def paint(axes: Axes) -> None:
         for name, label in (("balanced_accuracy", "balanced accuracy"), ("macro_auc", "macro AUC")):
-            axes.plot(epochs, [line[name] for line in history], marker="o", label=f"validation {label}")
+            if name in history[0]:  # a run without validation folds has none
+                axes.plot(epochs, [line[name] for line in history], marker="o", label=f"validation {label}")
         axes.set(xlabel="epoch", ylabel="validation figure", ylim=(0.0, 1.0), xticks=epochs)
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
         loss_axes = axes.twinx()
         loss_axes.plot(epochs, [line["loss"] for line in history], color="grey", linestyle="--")
         loss_axes.set(ylabel="training loss (dashed)", ylim=(0.0, None))
@@ -43,7 +45,8 @@ def learning_curve(history: Sequence[Mapping[str, Any]]) -> Callable[[Axes], Non
             if before["px"] != after["px"]:
                 axes.axvline(after["epoch"] - 0.5, color="lightgrey")
                 axes.text(after["epoch"] - 0.4, 0.02, f"{after['px']} px", fontsize="small")
-        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.08), fontsize="small")
+        if axes.get_lines():
+            axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.08), fontsize="small")
 
     return paint
 

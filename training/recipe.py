@@ -132,6 +132,20 @@ class FoldSpec(_Section):
         return f"fold{plural} {', '.join(map(str, folds))} of {self.n} by group, seed {self.seed}"
 
 
+class SeenFolds(FoldSpec):
+    """Folds that are kept apart although the network was trained on all of them; what names them says so."""
+
+    def text_of(self, folds: tuple[int, ...]) -> str:
+        """Name some folds as a card does.
+
+        Examples
+        --------
+        >>> SeenFolds(n=5, seed=7).text_of((1,))
+        'fold 1 of 5 by group, seed 7, which trained it too'
+        """
+        return f"{super().text_of(folds)}, which trained it too"
+
+
 class NetworkSpec(_Section):
     """The network by its name (see `models.networks.build`).
 
@@ -212,6 +226,22 @@ class StoppingSpec(_Section):
     patience_epochs: int = Field(default=3, ge=1)
 
 
+class DistilSpec(_Section):
+    """How far the network that ships learns from what the networks of the folds say, out of fold.
+
+    `weight` of the loss is the cross entropy with their probabilities, both at `temperature`, times its
+    square, so that the gradient keeps its size [1]_; the rest is that of the labels.
+
+    References
+    ----------
+    .. [1] G. Hinton, O. Vinyals, J. Dean, "Distilling the knowledge in a neural network", 2015,
+       arXiv:1503.02531.
+    """
+
+    weight: float = Field(default=0.5, gt=0.0, le=1.0)
+    temperature: float = Field(default=2.0, gt=0.0)
+
+
 class PointSpec(_Section):
     """An operating point wanted: a threshold that keeps this sensitivity, or this specificity.
 
@@ -273,6 +303,7 @@ class Recipe(_Section):
     loss: LossSpec = LossSpec()
     augment: AugmentSpec = AugmentSpec()
     stopping: StoppingSpec = StoppingSpec()
+    distil: DistilSpec | None = Field(default=None, exclude_if=not_)
     context: ContextSpec | None = Field(default=None, exclude_if=not_)
     operating_points: tuple[PointSpec, ...] = Field(min_length=1)
     classes: tuple[ClassSpec, ...] = Field(min_length=2)
@@ -289,8 +320,10 @@ class Recipe(_Section):
                 f"the last stage trains at {self.stages[-1].px} px, "
                 f"but the input is {self.input.height} x {self.input.width}"
             )
-        if self.folds.cross and self.folds.n == 2 and self.stopping.choose == "best":
-            raise ValueError("no fold is left to train on; cross at least 3, or set stopping.choose = 'last'")
+        if self.folds.cross and self.folds.n == 2:
+            raise ValueError("two folds are too few to cross; take 3 at least")
+        if self.distil is not None and not self.folds.cross:
+            raise ValueError("distil learns from what was said out of fold; set folds.cross = true")
         if "balanced" not in {point.name for point in self.operating_points}:
             raise ValueError("operating_points must have one named 'balanced'")
         return self
@@ -332,6 +365,25 @@ class Recipe(_Section):
         apart = spec.model_copy(update={"test": (fold,), "validation": validation, "cross": False})
         return self.model_copy(update={"folds": apart})
 
+    @property
+    def whole(self) -> "Recipe":
+        """The recipe of the network that ships of a crossed one: all folds train, to the last epoch."""
+        folds = self.folds.model_copy(update={"test": (), "validation": (), "cross": False})
+        stopping = self.stopping.model_copy(update={"choose": "last"})
+        return self.model_copy(update={"folds": folds, "stopping": stopping})
+
+    @property
+    def shipped(self) -> "Recipe":
+        """The recipe as the network that ships sees it: its parts for what must be measured on it itself.
+
+        Of a crossed recipe no part is unseen; they are named so.
+        """
+        spec = self.folds
+        if not spec.cross:
+            return self
+        seen = SeenFolds(n=spec.n, seed=spec.seed, test=(0,), validation=(spec.n - 1,))
+        return self.model_copy(update={"folds": seen})
+
     def input_at(self, px: int) -> InputSpec:
         """Give the input specification at another size."""
         return self.input.model_copy(update={"height": px, "width": px})
@@ -346,6 +398,8 @@ class Recipe(_Section):
         """Hash of what decides the weights: a run may go on when only names, codes or limits changed."""
         decisive = {"seed", "folds", "input", "network", "stages", "optimiser", "loss", "augment", "stopping"}
         content = self.model_dump(mode="json", include=decisive)
+        if self.distil is not None and not self.folds.test:
+            content["distil"] = self.distil.model_dump(mode="json")
         source = {"kind": self.source.kind, "table": self.source.table, **self.source.options}
         return _sha256({**content, "classes": self.class_keys, "source": source})
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from models.calibration import reliability_curve, score_of, softmax
+from models.calibration import reliability_curve, score_of
 from models.card import Interval, ModelCard, Variants
 from models.measures import auc, roc_curve
-from training import context_section, evidence_curves, groups, pictures
-from training.appraisal import read_evidence, read_groups
-from training.predictions import ScoredSet, read_scored
+from training import abstention, context_section, evidence_curves, groups, pictures
+from training.appraisal import read_abstention, read_evidence, read_groups
 from training.quantise import LIMITS, verdict
+from training.recipe import Recipe
 from training.run import Run, read_json
 from training.saving import replacing
+from training.trials import Trials, trials_of
 
 PURPOSE = "For prioritisation only, not for diagnosis."
 # Pictures of the card: file and caption, in their order.
@@ -32,7 +33,7 @@ _ON_RECALL = (
 )
 
 
-def report(card: ModelCard, run: Run, folder: Path) -> Path:
+def report(card: ModelCard, recipe: Recipe, run: Run, folder: Path) -> Path:
     """Write ``CARD.md`` and its pictures into the model's folder; give the card's path.
 
     Raises
@@ -40,37 +41,44 @@ def report(card: ModelCard, run: Run, folder: Path) -> Path:
     training.errors.RunError
         If one of the run's files is missing.
     """
-    test = read_scored(run.predictions("test"))
-    history = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+    trained = run.refit if recipe.folds.cross else run
+    history = [json.loads(line) for line in trained.metrics.read_text(encoding="utf-8").splitlines()]
     counts = np.array(read_json(run.evaluation)["confusion"], dtype=np.int64)
     pictures.draw(folder / "learning.png", pictures.learning_curve(history))
     pictures.draw(folder / "confusion.png", pictures.confusion(counts, card.class_keys))
-    _draw_curves(card, test, folder)
+    _draw_curves(card, trials_of(recipe, run), folder)
     appraised = [groups.section(read_groups(run)), evidence_curves.section(read_evidence(run))]
-    text = render(card, history[-1]["epoch"], read_json(run.facts)["versions"], appraised)
+    strangers = read_abstention(run)
+    text = render(
+        card,
+        history[-1]["epoch"],
+        read_json(trained.facts)["versions"],
+        appraised,
+        abstained="" if strangers is None else abstention.section(strangers),
+    )
     path = folder / "CARD.md"
     with replacing(path) as file:
         file.write(text.encode())
     return path
 
 
-def _draw_curves(card: ModelCard, test: ScoredSet, folder: Path) -> None:
-    temperature = card.calibration.temperature
+def _draw_curves(card: ModelCard, trials: Trials, folder: Path) -> None:
+    judged, unfitted = trials.judged, trials.judged_unfitted
     places = [card.class_keys.index(key) for key in card.operating_points[0].classes]
-    is_positive = np.isin(test.labels, places)
-    probabilities = softmax(test.logits, temperature)
-    scores = score_of(probabilities, places)
+    is_positive = np.isin(judged.labels, places)
+    scores = score_of(judged.probabilities, places)
     curve = roc_curve(is_positive, scores)
     pictures.draw(folder / "roc.png", pictures.roc(*curve, auc(is_positive, scores), card.operating_points))
-    is_right = test.logits.argmax(axis=1) == test.labels
     before, after = (
-        reliability_curve(softmax(test.logits, divisor).max(axis=1), is_right)
-        for divisor in (1.0, temperature)
+        reliability_curve(one.probabilities.max(axis=1), one.probabilities.argmax(axis=1) == one.labels)
+        for one in (unfitted, judged)
     )
     pictures.draw(folder / "reliability.png", pictures.reliability(before, after))
 
 
-def render(card: ModelCard, n_epochs: int, versions: dict[str, str], appraised: Sequence[str]) -> str:
+def render(
+    card: ModelCard, n_epochs: int, versions: dict[str, str], appraised: Sequence[str], *, abstained: str = ""
+) -> str:
     """Give the card as Markdown.
 
     Parameters
@@ -83,6 +91,8 @@ def render(card: ModelCard, n_epochs: int, versions: dict[str, str], appraised: 
         The libraries that trained it.
     appraised : sequence of str
         Sections on whom it serves how well, and on its evidence.
+    abstained : str
+        Figures of its novelty.
     """
     sections = [
         f"# {card.title_en} · {card.title_zh}",
@@ -95,7 +105,7 @@ def render(card: ModelCard, n_epochs: int, versions: dict[str, str], appraised: 
         _calibration(card),
         context_section.section(card),
         *appraised,
-        _novelty(card),
+        _novelty(card) + (f"\n\n{abstained}" if abstained else ""),
         *([] if card.variants is None else [_variants(card.variants)]),
         "## Data\n\n" + _data(card),
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in card.limits),
@@ -140,8 +150,8 @@ def _points(card: ModelCard) -> str:
     return (
         "## Operating points\n\n"
         f"A study is flagged when the summed probability of {', '.join(first.classes)} reaches the "
-        f"threshold. Thresholds were chosen on {first.chosen_on} and measured on the test folds "
-        f"(95 % intervals, groups resampled whole).\n\n{table}"
+        f"threshold. Thresholds were chosen on {first.chosen_on} and measured "
+        f"{_measured_on(first.chosen_on)} (95 % intervals, groups resampled whole).\n\n{table}"
     )
 
 
@@ -150,17 +160,26 @@ def _calibration(card: ModelCard) -> str:
     return (
         "## Calibration\n\n"
         f"Temperature {fitted.temperature:.3f}, fitted on {fitted.n} images ({fitted.fitted_on}). Expected "
-        f"calibration error on the test folds: {fitted.ece_before:.3f} before, {fitted.ece_after:.3f} after."
+        f"calibration error {_measured_on(fitted.fitted_on)}: {fitted.ece_before:.3f} before, "
+        f"{fitted.ece_after:.3f} after."
     )
+
+
+def _measured_on(fitted_on: str) -> str:
+    """Say on what the figures of numbers that were fitted on some rows rest."""
+    if fitted_on.startswith("out of fold"):
+        return "on each fold with those of the other folds"
+    return "on the test folds"
 
 
 def _novelty(card: ModelCard) -> str:
     if card.novelty is None:
         return "## Novelty\n\nThe model cannot tell whether a picture is of a kind it knows."
+    and_looks = "" if card.novelty.method == "mahalanobis" else " or its looks (texture, tones, layout)"
     return (
         "## Novelty\n\n"
-        "A picture is marked as new, and its scores do not count, if its features lie further from those "
-        f"of training than those of {100 * card.novelty.acceptance:g} % of the validation folds do."
+        f"A picture is marked as new, and its scores do not count, if its features{and_looks} lie further "
+        f"from those of training than {100 * card.novelty.acceptance:g} % of the validation folds do."
     )
 
 

@@ -1,9 +1,9 @@
 """A run's folder: what went in, how far it is, what came out.
 
 ``recipe.json`` and ``run.json`` say what was run on what; ``checkpoint.safetensors`` is where it stands,
-``best.safetensors`` the weights of the best epoch, ``metrics.jsonl`` a line for each epoch, ``log.txt`` what it
-said. The folder of a crossed recipe holds one such folder for each fold, ``fold-0`` and on, and what they
-give together.
+``best.safetensors`` the weights of the best epoch, ``metrics.jsonl`` a line for each epoch, ``log.txt`` what
+it said. The folder of a crossed recipe holds one such folder for each fold, ``fold-0`` and on, one for the
+network that ships, ``refit``, and what the folds give together.
 """
 
 import json
@@ -33,6 +33,11 @@ class Run:
     def of_fold(self, fold: int) -> "Run":
         """Give the run of one fold of a crossed recipe."""
         return Run(self.folder / f"fold-{fold}")
+
+    @property
+    def refit(self) -> "Run":
+        """The run of the network that ships of a crossed recipe."""
+        return Run(self.folder / "refit")
 
     @property
     def facts(self) -> Path:

@@ -1,5 +1,6 @@
 """Puts recipe, data, device and the run's folder together; every verb of the program starts here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,19 +10,23 @@ import torch
 
 from models.artifact import Artifact
 from models.card import ModelCard
+from models.networks.outputs import ImageClassifier
 from models.runtime import Session
 from training import calibrate as calibration
 from training import evaluate as evaluation
 from training import export as exporting
 from training import loop
+from training.abstention import material_of
 from training.appraisal import measure_evidence, measure_groups_of
 from training.context import choose_context
 from training.dataset import LabelledSet, Pixels, cached_pixels, read_labelled_set
 from training.errors import TrainingError
 from training.log import LoggedConsole
-from training.pool import finished_folds
+from training.pool import finished_folds, read_out_of_fold
+from training.predictions import ScoredSet
 from training.quantise import pictures_of
 from training.recipe import Recipe, SplitPart, read_recipe
+from training.refit import check_folds, known_rows, shipped_parts, soft_targets, stretch
 from training.report import report
 from training.run import Run
 
@@ -73,6 +78,22 @@ class Work:
         )
         return self.run.folder
 
+    def refit(self, checkpoint_minutes: float) -> Path:
+        """Train the network of a crossed recipe that ships, on all folds; give the folder that holds it."""
+        if not self.recipe.folds.cross:
+            raise TrainingError(f"{self.recipe.name} is not crossed: what fit trained is what ships")
+        loop.fit(
+            self.recipe.whole,
+            self.labelled,
+            self.pixels_at,
+            self.run.refit,
+            device=self.device,
+            checkpoint_minutes=checkpoint_minutes,
+            soft_targets=soft_targets(self.recipe, self.labelled, self.run),
+            console=LoggedConsole(self.run.refit, self.device),
+        )
+        return self.run.refit.folder
+
     def evaluate(self) -> Path:
         """Score the folds and measure the test folds; of a crossed recipe, all that are finished together."""
         if self.recipe.folds.cross:
@@ -100,8 +121,10 @@ class Work:
 
         Its figures by group go into the card; whether its maps are evidence is measured on what was written.
         """
-        self.run.check_is_of(self.recipe, self.labelled)
-        network = evaluation.best_network(self.recipe, self.run, torch.device("cpu"))
+        crossed, shipped = self.recipe.folds.cross, self.recipe.shipped
+        trained, run = (self.recipe.whole, self.run.refit) if crossed else (self.recipe, self.run)
+        run.check_is_of(trained, self.labelled)
+        network = evaluation.best_network(trained, run, torch.device("cpu"))
         pixels = self.pixels_at(self.recipe.input.height)
         spread = np.linspace(0, len(pixels) - 1, min(N_PROOF_IMAGES, len(pixels))).astype(np.intp)
         measure_groups_of(self.recipe, self.labelled, self.run)
@@ -111,10 +134,27 @@ class Work:
             pixels[spread],
             self.run,
             destination or self.run.models,
-            pictures=pictures_of(self.recipe, self.labelled, pixels) if with_int8 else None,
+            scored=self._refit_parts(network, pixels) if crossed else None,
+            pictures=pictures_of(shipped, self.labelled, pixels) if with_int8 else None,
+            material=material_of(shipped, self.labelled, pixels, self.datasets),
         )
-        measure_evidence(self.recipe, Session(artifact), self.labelled, pixels, self.run)
+        measure_evidence(shipped, Session(artifact), self.labelled, pixels, self.run)
         return artifact, difference
+
+    def _refit_parts(self, network: ImageClassifier, pixels: Pixels) -> Mapping[SplitPart, ScoredSet]:
+        """Score the rows with the network that ships, and some with those of the folds that they trained."""
+        recipe, labelled, run = self.recipe, self.labelled, self.run
+        check_folds(recipe, run)
+        known = []
+        for fold in range(recipe.folds.n):
+            of_fold = evaluation.best_network(recipe.of_fold(fold), run.of_fold(fold), self.device)
+            rows = known_rows(recipe, labelled, fold)
+            known.append(evaluation.score(recipe, of_fold, labelled, pixels, rows=rows, device=self.device))
+        unknown = [*read_out_of_fold(recipe, run).values()]
+        times = stretch(known, unknown, acceptance=recipe.novelty_acceptance)
+        every = np.arange(len(labelled.images))
+        scored = evaluation.score(recipe, network, labelled, pixels, rows=every, device=torch.device("cpu"))
+        return shipped_parts(recipe, labelled, scored, times)
 
     def report(self, destination: Path | None) -> Path:
         """Write CARD.md and its pictures beside the exported model."""
@@ -122,7 +162,7 @@ class Work:
         if not (folder / "card.json").is_file():
             raise TrainingError(f"{folder} holds no model yet; write it with: firstread-train export")
         card: ModelCard = exporting.read_card(folder)
-        return report(card, self.run, folder)
+        return report(card, self.recipe, self.run, folder)
 
 
 def open_work(
