@@ -26,6 +26,8 @@ class Problem(StrEnum):
     FRAME_UNREADABLE = "frame-unreadable"
     OBJECT_DAMAGED = "object-damaged"
     STORAGE_FULL = "storage-full"
+    STORAGE_UNAVAILABLE = "storage-unavailable"
+    UPLOAD_TOO_SLOW = "upload-too-slow"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     FAILED = "failed"
 
@@ -44,6 +46,8 @@ STATUS_OF_PROBLEM: Mapping[Problem, HTTPStatus] = {
     Problem.FRAME_UNREADABLE: HTTPStatus.UNPROCESSABLE_ENTITY,
     Problem.OBJECT_DAMAGED: HTTPStatus.INTERNAL_SERVER_ERROR,
     Problem.STORAGE_FULL: HTTPStatus.INSUFFICIENT_STORAGE,
+    Problem.STORAGE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Problem.UPLOAD_TOO_SLOW: HTTPStatus.REQUEST_TIMEOUT,
     Problem.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
     Problem.FAILED: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

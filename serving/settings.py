@@ -2,10 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 import platformdirs
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 SHIPPED_MODELS = Path(__file__).resolve().parents[1] / "models" / "shipped"
@@ -64,6 +65,52 @@ class Settings(BaseSettings):
     # Stays free on the disk, so that the database can always finish what it has begun.
     min_free_bytes: int = Field(default=256 * 1024**2, ge=0)
 
+    objects_url: str = Field(
+        default="",
+        description="Where images are kept: a folder (a path, or file://), s3://bucket/prefix, gs:// or "
+        "az://; by default the folder `objects` of the home. Keys come from the environment.",
+    )
+    objects_endpoint: str = Field(
+        default="", description="Address of a store of one's own that speaks like S3, such as MinIO."
+    )
+    objects_encryption: Literal["", "AES256", "aws:kms", "aws:kms:dsse"] = Field(
+        default="", description="How S3 encrypts what it keeps; empty: as the bucket says."
+    )
+    objects_kms_key: str = Field(default="", description="The key for aws:kms; empty: the account's own.")
+    objects_request_s: float = Field(default=60.0, gt=0, description="Time-out of one request to a bucket.")
+    objects_retry_s: float = Field(
+        default=180.0, ge=0, le=290, description="For how long a request that failed is tried again."
+    )
+    # A day of a busy department: 100 CTs of 300 slices are 15 GB; what is pushed out is fetched again.
+    objects_cache_bytes: int = Field(default=4 * 1024**3, ge=0)
+    # 2 GiB in this time are 0.8 Mbit/s. The collection's grace is longer (serving.store.collection).
+    max_upload_s: float = Field(default=6 * 3600.0, gt=0, description="The longest that one upload may take.")
+
+    @field_validator("objects_url")
+    @classmethod
+    def _check_objects_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if "://" not in value:
+            return value
+        if parts.scheme not in {"file", "s3", "gs", "az"}:
+            raise ValueError("it must be a folder, or begin with file://, s3://, gs:// or az://")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("keys belong into the environment (AWS_..., GOOGLE_..., AZURE_...), not here")
+        if parts.scheme == "file" and (parts.netloc or not parts.path.strip("/")):
+            raise ValueError("a folder is written file:///path/of/the/folder")
+        if parts.scheme != "file" and not parts.netloc:
+            raise ValueError(f"it names no bucket: {parts.scheme}://bucket/prefix")
+        return value
+
+    @model_validator(mode="after")
+    def _check_objects_options(self) -> Self:
+        is_s3 = self.objects_url.startswith("s3://")
+        if not is_s3 and (self.objects_endpoint or self.objects_encryption or self.objects_kms_key):
+            raise ValueError("FIRSTREAD_OBJECTS_ENDPOINT, _ENCRYPTION and _KMS_KEY are for s3:// alone")
+        if self.objects_kms_key and not self.objects_encryption.startswith("aws:kms"):
+            raise ValueError("FIRSTREAD_OBJECTS_KMS_KEY needs FIRSTREAD_OBJECTS_ENCRYPTION=aws:kms")
+        return self
+
     @field_validator("models", mode="before")
     @classmethod
     def _split_as_path(cls, value: object) -> object:
@@ -90,8 +137,20 @@ class Settings(BaseSettings):
 
     @property
     def objects_folder(self) -> Path:
-        """Where stored files lie, named by their SHA-256."""
-        return self.home / "objects"
+        """Where stored files lie, named by their SHA-256, unless they lie in a bucket."""
+        if self.objects_url.startswith("file://"):
+            return Path(unquote(urlsplit(self.objects_url).path))
+        return Path(self.objects_url) if self.objects_url else self.home / "objects"
+
+    @property
+    def objects_bucket(self) -> str:
+        """The bucket's address, empty if stored files lie in a folder."""
+        return self.objects_url if self.objects_url.startswith(("s3://", "gs://", "az://")) else ""
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where files of a bucket lie for as long as they are used; may be emptied at any time."""
+        return self.home / "cache"
 
     @property
     def spool_folder(self) -> Path:

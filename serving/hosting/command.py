@@ -155,9 +155,13 @@ def read_settings(**given: object) -> "Settings":
             Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
         )
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False)[0]
         name = "_".join(str(part) for part in first["loc"])
-        raise StartError(f"FIRSTREAD_{name.upper()} is {first['input']!r}: {first['msg']}.") from error
+        # What was given as the address of the objects may hold a key, and this goes into a log.
+        is_said = bool(name) and name != "objects_url"
+        what = f"FIRSTREAD_{name.upper()}" + (f" is {first['input']!r}" if is_said else "")
+        problem = first["msg"].removeprefix("Value error, ")
+        raise StartError(f"{what if name else 'settings'}: {problem}.") from None
 
 
 def stop_on_sigterm() -> None:

@@ -20,7 +20,7 @@ from serving.scoring.backlog import Backlog
 from serving.scoring.pool import ScoringPool
 from serving.settings import Settings
 from serving.store.database import open_database
-from serving.store.objects import ObjectStore
+from serving.store.opening import open_objects
 from serving.store.sites import ensure_local_site
 from serving.studies.rendering import Renderer
 from serving.studies.service import Studies
@@ -59,7 +59,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
         database = open_database(settings.database_file)
         with database.writing() as connection:
             ensure_local_site(connection)
-        objects = ObjectStore(settings.objects_folder)
+        objects = open_objects(settings)
         clear_spool(settings.spool_folder, database, objects)
         registry = Registry(settings.model_folders)
         pool = ScoringPool(settings.model_folders, workers=settings.workers, providers=PROVIDERS)

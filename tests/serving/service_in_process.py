@@ -23,7 +23,7 @@ from serving.scoring.backlog import Backlog
 from serving.scoring.result import StudyScore
 from serving.scoring.scorer import Scorer
 from serving.store.database import Database, open_database
-from serving.store.objects import ObjectStore
+from serving.store.local_objects import LocalObjects
 from serving.store.sites import ensure_local_site
 from serving.studies.rendering import Renderer
 from serving.studies.service import Studies
@@ -52,7 +52,7 @@ class Service:
     client: TestClient
     backlog: Backlog
     database: Database
-    objects: ObjectStore
+    objects: LocalObjects
     intake: Intake
 
     def score_all(self) -> None:
@@ -77,7 +77,7 @@ def in_process(
     database = open_database(folder / "test.sqlite")
     with database.writing() as connection:
         ensure_local_site(connection)
-    objects = ObjectStore(folder / "objects")
+    objects = LocalObjects(folder / "objects")
     registry = Registry([models])
     placer = Placer(read_policy())
     backlog = Backlog(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from serving.errors import Problem, ServiceError
-from serving.store.objects import ObjectStore
+from serving.store.local_objects import LocalObjects
 
 
 def _written(folder: Path, name: str, content: bytes) -> Path:
@@ -15,7 +15,7 @@ def _written(folder: Path, name: str, content: bytes) -> Path:
 
 
 def test_a_file_is_named_by_its_hash_and_cannot_be_written_any_more(tmp_path: Path) -> None:
-    store = ObjectStore(tmp_path / "objects")
+    store = LocalObjects(tmp_path / "objects")
     file = _written(tmp_path, "a", b"picture")
     stored = store.take([file])[file]
     kept = store.checked(stored.sha256)
@@ -26,14 +26,14 @@ def test_a_file_is_named_by_its_hash_and_cannot_be_written_any_more(tmp_path: Pa
 
 
 def test_the_same_bytes_are_stored_once(tmp_path: Path) -> None:
-    store = ObjectStore(tmp_path / "objects")
+    store = LocalObjects(tmp_path / "objects")
     for name in ("a", "b"):
         store.take([_written(tmp_path, name, b"picture")])
     assert len([path for path in store.folder.rglob("*") if path.is_file()]) == 1
 
 
 def test_a_file_whose_bytes_have_changed_is_not_given_out(tmp_path: Path) -> None:
-    store = ObjectStore(tmp_path / "objects")
+    store = LocalObjects(tmp_path / "objects")
     file = _written(tmp_path, "a", b"picture")
     sha256 = store.take([file])[file].sha256
     store.path_of(sha256).chmod(0o600)
@@ -44,7 +44,7 @@ def test_a_file_whose_bytes_have_changed_is_not_given_out(tmp_path: Path) -> Non
 
 
 def test_a_damaged_file_is_mended_by_sending_it_again(tmp_path: Path) -> None:
-    store = ObjectStore(tmp_path / "objects")
+    store = LocalObjects(tmp_path / "objects")
     sha256 = store.take([_written(tmp_path, "a", b"picture")])[tmp_path / "a"].sha256
     store.path_of(sha256).chmod(0o600)
     store.path_of(sha256).write_bytes(b"pic")
@@ -53,11 +53,11 @@ def test_a_damaged_file_is_mended_by_sending_it_again(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_gone_is_said_to_be_gone(tmp_path: Path) -> None:
-    store = ObjectStore(tmp_path / "objects")
+    store = LocalObjects(tmp_path / "objects")
     with pytest.raises(ServiceError, match="is gone"):
         store.checked("0" * 64)
 
 
 def test_a_name_that_is_no_hash_never_becomes_a_path(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is not a SHA-256"):
-        ObjectStore(tmp_path / "objects").path_of("../../etc/passwd")
+        LocalObjects(tmp_path / "objects").path_of("../../etc/passwd")
