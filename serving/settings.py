@@ -58,6 +58,11 @@ class Settings(BaseSettings):
         default=None, description="A hospital's own times to reading; else serving/worklist/policy.toml."
     )
 
+    audit_head: Path | None = Field(
+        default=None,
+        description="File that knows the end of the audit trail; best on another disk. Else in the home.",
+    )
+
     # A head CT of 600 slices of 512 KB is 300 MB; the rest is room for a zip of a whole examination.
     max_upload_bytes: int = Field(default=2 * 1024**3, ge=1)
     # As many as one study may have: the largest routine CT has about 3,000 slices.

@@ -13,7 +13,8 @@ from sqlite3 import Connection as DriverConnection
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from serving.store.schema import migrate
+from serving.errors import StartError
+from serving.store.schema import NEWEST, migrate, revision_of
 
 _BUSY_MS = 10_000
 
@@ -54,6 +55,25 @@ def open_database(file: Path) -> Database:
     file.parent.mkdir(parents=True, exist_ok=True)
     engine = connect_sqlite(file)
     migrate(engine)
+    return Database(engine)
+
+
+def open_existing(file: Path) -> Database:
+    """Open a database as it stands, for a program that may run beside the service.
+
+    Raises
+    ------
+    StartError
+        If there is none, or it is not of this version.
+    """
+    if not file.is_file():
+        raise StartError(f"there is no database {file}: name the home of the service by FIRSTREAD_HOME.")
+    engine = connect_sqlite(file)
+    with engine.connect() as connection:
+        stands_at = revision_of(connection)
+    if stands_at != NEWEST:
+        engine.dispose()
+        raise StartError(f"{file} is of another version (schema {stands_at}): start the service once.")
     return Database(engine)
 
 

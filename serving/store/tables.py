@@ -189,3 +189,49 @@ idempotency = Table(
     Column("answer", JSON, nullable=False),
     Column("answered_at", BigInteger, nullable=False),
 )
+
+# The trail of who saw and did what; rows are appended, never altered (triggers), and chained by their hashes
+# (:mod:`serving.store.audit_chain`). It refers to no other table: it outlives what it speaks of. The order
+# of the columns is that of the row's fields.
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", _Key, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("is_clock_back", Integer, nullable=False),
+    Column("site_id", String(64), nullable=False),
+    Column("actor_kind", String(16), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("verified_identity", Text, nullable=True),
+    Column("address", Text, nullable=True),
+    Column("request_id", String(64), nullable=True),
+    Column("action", String(32), nullable=False),
+    Column("result", String(16), nullable=False),
+    Column("study_uid", Text, nullable=True),
+    Column("model", Text, nullable=True),
+    Column("model_sha256", String(64), nullable=True),
+    Column("policy_version", Text, nullable=True),
+    Column("details", Text, nullable=False),
+    Column("before", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("ix_audit_study_uid", "study_uid"),
+)
+
+
+def _signed_link(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("seq", _Key, primary_key=True, autoincrement=False),
+        Column("hash", String(64), nullable=False),
+        Column("at", BigInteger, nullable=False),
+        Column("signature", String(128), nullable=False),
+        Column("key", String(64), nullable=False),
+    )
+
+
+# Signed from time to time: row `seq` had this hash. `key` is the SHA-256 of the public key.
+audit_checkpoints = _signed_link("audit_checkpoints")
+
+# Signed before rows up to `seq` are removed: the rows that are kept follow this hash.
+audit_purges = _signed_link("audit_purges")
