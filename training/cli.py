@@ -167,6 +167,30 @@ def report(recipe: RecipePath, run: RunFolder = None, to: Destination = None) ->
     _say(work, f"the card is {work.report(to)}")
 
 
+@app.command()
+def table(
+    models: Annotated[
+        Path | None,
+        typer.Argument(help="A folder of models; the shipped ones by default.", file_okay=False, exists=True),
+    ] = None,
+    readme: Annotated[
+        Path | None,
+        typer.Option(help="Write it between this file's markers instead of printing it.", dir_okay=False),
+    ] = None,
+) -> None:
+    """Compare the models' figures, from their cards, with published ones, as the README shows them."""
+    from models.registry import Registry, shipped_folder
+    from training.published import figures_table, write_table
+
+    recipes = Path(__file__).parent / "recipes"
+    made = figures_table(Registry([models or shipped_folder()]), recipes)
+    if readme is None:
+        typer.echo(made)
+        return
+    write_table(readme, made)
+    typer.echo(f"the table is in {readme}")
+
+
 def _check(work: "Work", recipe: Path, threads: int | None, destination: Path | None) -> None:
     from rich.console import Console
 
