@@ -1,7 +1,8 @@
 """The program `firstread-train`: fits, evaluates, calibrates, exports and reports."""
 
 import os
-from enum import StrEnum
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,16 +12,15 @@ from training.errors import TrainingError
 from training.memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from training.work import Work
+    from training.work import Training, Work
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-class Device(StrEnum):
-    """Where to compute."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
+def _known_device(name: str) -> str:
+    if not re.fullmatch(r"cpu|cuda(:[0-9]+)?", name):
+        raise typer.BadParameter(f"{name!r} is none of: cpu, cuda, cuda:0, cuda:1 and on")
+    return name
 
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe in TOML.")]
@@ -31,7 +31,13 @@ DataFolder = Annotated[
     Path | None,
     typer.Option("--data", help="The folder of data sets.", envvar="FIRSTREAD_DATASETS", file_okay=False),
 ]
-DeviceName = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+DeviceName = Annotated[
+    str, typer.Option("--device", help="cpu, cuda, or cuda:N for that GPU.", callback=_known_device)
+]
+NumberOfProcesses = Annotated[
+    int,
+    typer.Option("--processes", min=1, help="So many train together, on CUDA one a GPU; torchrun does too."),
+]
 Threads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Threads of torch; its own choice by default.")
 ]
@@ -69,21 +75,29 @@ def fit(
     fold: Fold = None,
     run: RunFolder = None,
     data: DataFolder = None,
-    device: DeviceName = Device.CPU,
+    device: DeviceName = "cpu",
     threads: Threads = None,
     checkpoint_minutes: CheckpointMinutes = 5.0,
+    processes: NumberOfProcesses = 1,
     check: CheckOnly = False,
     json: CheckFile = None,
 ) -> None:
     """Train; a run that was cut off is continued. A crossed recipe trains fold by fold."""
-    from training.work import open_work
+    from training.processes import launched_processes
+    from training.work import Training, open_work
 
     if json is not None and not check:
         raise typer.BadParameter("it goes with --check only", param_hint="--json")
-    work = open_work(recipe, run=run, datasets=data, device=device, threads=threads, fold=fold)
     if check:
+        work = open_work(recipe, run=run, datasets=data, device=device, threads=threads, fold=fold)
         _check(work, recipe, threads, json)
         return
+    if processes > 1 or launched_processes() > 1:
+        _train_together(
+            Training("fit", recipe, run, data, device, threads, fold, checkpoint_minutes), processes
+        )
+        return
+    work = open_work(recipe, run=run, datasets=data, device=device, threads=threads, fold=fold)
     _say(work, f"the weights are in {work.fit(checkpoint_minutes)}")
 
 
@@ -93,13 +107,20 @@ def refit(
     *,
     run: RunFolder = None,
     data: DataFolder = None,
-    device: DeviceName = Device.CPU,
+    device: DeviceName = "cpu",
     threads: Threads = None,
     checkpoint_minutes: CheckpointMinutes = 5.0,
+    processes: NumberOfProcesses = 1,
 ) -> None:
     """Train the network of a crossed recipe that ships, on all folds."""
-    from training.work import open_work
+    from training.processes import launched_processes
+    from training.work import Training, open_work
 
+    if processes > 1 or launched_processes() > 1:
+        _train_together(
+            Training("refit", recipe, run, data, device, threads, None, checkpoint_minutes), processes
+        )
+        return
     work = open_work(recipe, run=run, datasets=data, device=device, threads=threads)
     _say(work, f"the weights are in {work.refit(checkpoint_minutes)}")
 
@@ -111,7 +132,7 @@ def evaluate(
     fold: Fold = None,
     run: RunFolder = None,
     data: DataFolder = None,
-    device: DeviceName = Device.CPU,
+    device: DeviceName = "cpu",
     threads: Threads = None,
 ) -> None:
     """Measure on the test folds; a crossed recipe on all rows, each scored by a network that never saw it."""
@@ -126,7 +147,7 @@ def calibrate(recipe: RecipePath, run: RunFolder = None, data: DataFolder = None
     """Fit temperature, operating points and, where the recipe asks, what the patient's context says."""
     from training.work import open_work
 
-    work = open_work(recipe, run=run, datasets=data, device=Device.CPU, threads=None)
+    work = open_work(recipe, run=run, datasets=data, device="cpu", threads=None)
     _say(work, f"temperature and operating points are in {work.calibrate()}")
 
 
@@ -149,7 +170,7 @@ def export(
     from training.quantise import verdict
     from training.work import open_work
 
-    work = open_work(recipe, run=run, datasets=data, device=Device.CPU, threads=None)
+    work = open_work(recipe, run=run, datasets=data, device="cpu", threads=None)
     artifact, difference = work.export(to, with_int8=int8)
     _say(
         work, f"the model is in {artifact.folder}; torch and ONNX Runtime differ by at most {difference:.1e}"
@@ -163,7 +184,7 @@ def report(recipe: RecipePath, run: RunFolder = None, to: Destination = None) ->
     """Write CARD.md and its pictures beside the exported model."""
     from training.work import open_work
 
-    work = open_work(recipe, run=run, datasets=None, device=Device.CPU, threads=None)
+    work = open_work(recipe, run=run, datasets=None, device="cpu", threads=None)
     _say(work, f"the card is {work.report(to)}")
 
 
@@ -204,6 +225,21 @@ def _check(work: "Work", recipe: Path, threads: int | None, destination: Path | 
     if found.errors:
         raise TrainingError(f"{recipe} is not ready to train: {'; '.join(found.errors)}")
     typer.echo("ready to train")
+
+
+def _train_together(training: "Training", n: int) -> None:
+    from training.processes import launch, launched_processes
+    from training.work import train_together
+
+    if launched_processes() > 1:  # by torchrun, which made this one too
+        if n > 1:
+            raise typer.BadParameter("torchrun has started the processes already", param_hint="--processes")
+        train_together(training, "env://")
+        return
+    if ":" in training.device:
+        raise typer.BadParameter("several processes take a GPU each; say cuda", param_hint="--device")
+    n_threads = training.threads or max((os.cpu_count() or 1) // n, 1)
+    launch(n, train_together, replace(training, threads=n_threads))
 
 
 def _say(work: "Work", sentence: str) -> None:

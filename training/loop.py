@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from training.errors import TrainingError
 from training.inference import as_images, move, predict
 from training.loss import class_weights, distillation, draw_rows, mix, one_hot, soft_cross_entropy
 from training.network import network_of
+from training.processes import ALONE, Processes
 from training.recipe import Recipe
 from training.run import Run
 from training.saving import replacing
@@ -45,6 +47,7 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
     checkpoint_minutes: float = 5.0,
     soft_targets: NDArray[np.float32] | None = None,
     console: Console | None = None,
+    together: Processes = ALONE,
 ) -> checkpoint.Progress:
     """Train until the recipe's epochs are done or none is better any more; continue a run that was cut off.
 
@@ -66,14 +69,18 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
         What networks that never saw a row say of it, for the recipe's `distil`.
     console : Console or None
         Where progress is shown.
+    together : Processes
+        Those that train this network, each of which has called this function.
 
     Returns
     -------
     Progress
         With the figures of each epoch.
     """
-    console = console or Console(stderr=True)
-    run.open_for(recipe, labelled, device)
+    console = (console or Console(stderr=True)) if together.is_first else Console(quiet=True)
+    for stage in recipe.stages:
+        together.check_batch(stage.batch_size)
+    together.first_then_others(lambda: run.open_for(recipe, labelled, device))
     n_classes = len(recipe.classes)
     train_rows = labelled.rows_in(recipe.folds.train)
     validation_rows = labelled.rows_in(recipe.folds.validation)
@@ -97,7 +104,7 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
     while not progress.is_finished:
         epoch = progress.epoch
         stage = recipe.stage_of_epoch(epoch)
-        pixels = pixels_at(stage.px)
+        pixels = together.first_then_others(partial(pixels_at, stage.px))
         order = draw_rows(
             train_rows, labelled.labels, weights if draws_by_class else None, (recipe.seed, epoch)
         )
@@ -108,18 +115,19 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
         with _bar(console) as bar:
             task = bar.add_task(f"epoch {epoch + 1}/{recipe.n_epochs}, {stage.px} px", total=n_epoch_steps)
             bar.update(task, completed=progress.step)
-            for batch in batches(
+            for whole_batch in batches(
                 order[: n_epoch_steps * stage.batch_size], stage.batch_size, first=progress.step
             ):
-                torch.manual_seed(_step_seed(recipe.seed, epoch, progress.step))
-                part = learning_rate_part(
+                batch = together.share(whole_batch)
+                torch.manual_seed(_step_seed(recipe.seed, epoch, progress.step) + together.rank)
+                part_of_rate = learning_rate_part(
                     epoch + progress.step / n_epoch_steps,
                     n_epochs=recipe.n_epochs,
                     warmup_epochs=recipe.optimiser.warmup_epochs,
                     final_part=recipe.optimiser.final_part,
                 )
                 for group in optimiser.param_groups:
-                    group["lr"] = recipe.optimiser.learning_rate * part
+                    group["lr"] = recipe.optimiser.learning_rate * part_of_rate
 
                 targets = one_hot(torch.from_numpy(labelled.labels[batch]).to(device), n_classes)
                 if soft_targets is not None:  # side by side, for what blends images blends both
@@ -137,6 +145,7 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
                     loss = loss.lerp(taught, recipe.distil.weight)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call] # as torch has it
+                together.average(network)
                 torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimiser.clip_norm)
                 optimiser.step()
                 average.update(network, progress.n_steps)
@@ -145,31 +154,34 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
                 progress.step += 1
                 progress.n_steps += 1
                 bar.advance(task)
-                if time.monotonic() - saved_at > checkpoint_minutes * 60.0:
+                if together.is_first and time.monotonic() - saved_at > checkpoint_minutes * 60.0:
                     checkpoint.write_checkpoint(run.checkpoint, progress, network, average, optimiser)
                     saved_at = time.monotonic()
 
-        mean_loss = progress.loss_sum / n_epoch_steps
+        mean_loss = together.mean(progress.loss_sum / n_epoch_steps, device)
         if not np.isfinite(mean_loss):
             raise TrainingError(
                 f"the loss is {mean_loss} in epoch {epoch + 1}; lower optimiser.learning_rate in the recipe"
             )
-        figures = _figures(
-            average_network(recipe, average, device), labelled, pixels, validation_rows, device
-        )
-        progress.history.append(
-            {
-                "epoch": epoch + 1,
-                "px": stage.px,
-                "loss": mean_loss,
-                **figures,
-                "learning_rate": optimiser.param_groups[0]["lr"],
-                "seconds": round(time.monotonic() - started, 1),
-            }
-        )
-        _note_the_epoch(recipe, progress, average, run)
+        if together.is_first:
+            figures = _figures(
+                average_network(recipe, average, device), labelled, pixels, validation_rows, device
+            )
+            progress.history.append(
+                {
+                    "epoch": epoch + 1,
+                    "px": stage.px,
+                    "loss": mean_loss,
+                    **figures,
+                    "learning_rate": optimiser.param_groups[0]["lr"],
+                    "seconds": round(time.monotonic() - started, 1),
+                }
+            )
+            _note_the_epoch(recipe, progress, average, run)
         progress.epoch, progress.step, progress.loss_sum = epoch + 1, 0, 0.0
-        progress.is_finished = _is_over(recipe, progress)
+        progress.is_finished = together.of_first(_is_over(recipe, progress), device)
+        if not together.is_first:
+            continue
         with replacing(run.metrics) as file:
             file.write("".join(json.dumps(line) + "\n" for line in progress.history).encode())
         checkpoint.write_checkpoint(run.checkpoint, progress, network, average, optimiser)

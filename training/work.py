@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from training.errors import TrainingError
 from training.log import LoggedConsole
 from training.pool import finished_folds, read_out_of_fold
 from training.predictions import ScoredSet
+from training.processes import ALONE, Processes, device_of_rank, joined
 from training.quantise import pictures_of
 from training.recipe import Recipe, SplitPart, read_recipe
 from training.refit import check_folds, known_rows, shipped_parts, soft_targets, stretch
@@ -61,11 +63,11 @@ class Work:
         """Give the set's pictures at a size, from the cache."""
         return cached_pixels(self.labelled, self.recipe.input_at(px), self.caches)
 
-    def fit(self, checkpoint_minutes: float) -> Path:
+    def fit(self, checkpoint_minutes: float, together: Processes = ALONE) -> Path:
         """Train, or continue, a crossed recipe fold by fold; give the folder that holds the weights."""
         if self.recipe.folds.cross:
             for fold in range(self.recipe.folds.n):
-                self.of_fold(fold).fit(checkpoint_minutes)
+                self.of_fold(fold).fit(checkpoint_minutes, together)
             return self.run.folder
         loop.fit(
             self.recipe,
@@ -75,10 +77,11 @@ class Work:
             device=self.device,
             checkpoint_minutes=checkpoint_minutes,
             console=LoggedConsole(self.run, self.device),
+            together=together,
         )
         return self.run.folder
 
-    def refit(self, checkpoint_minutes: float) -> Path:
+    def refit(self, checkpoint_minutes: float, together: Processes = ALONE) -> Path:
         """Train the network of a crossed recipe that ships, on all folds; give the folder that holds it."""
         if not self.recipe.folds.cross:
             raise TrainingError(f"{self.recipe.name} is not crossed: what fit trained is what ships")
@@ -91,6 +94,7 @@ class Work:
             checkpoint_minutes=checkpoint_minutes,
             soft_targets=soft_targets(self.recipe, self.labelled, self.run),
             console=LoggedConsole(self.run.refit, self.device),
+            together=together,
         )
         return self.run.refit.folder
 
@@ -182,8 +186,8 @@ def open_work(
         If the recipe cannot be read, or there is no such device or fold.
     """
     recipe = read_recipe(recipe_path)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("there is no CUDA device here; use --device cpu")
+    if device != "cpu" and torch.device(device_of_rank(device)).index >= torch.cuda.device_count():
+        raise TrainingError(f"there is no device {device} here; use --device cpu, or fewer processes")
     if threads is not None:
         torch.set_num_threads(threads)
     folder = run if run is not None else RUNS / recipe.name
@@ -192,6 +196,34 @@ def open_work(
         datasets=datasets,
         run=Run(folder),
         caches=folder.parent / "cache",
-        device=torch.device(device),
+        device=torch.device(device_of_rank(device)),
     )
     return work if fold is None else work.of_fold(fold)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What each of several processes that train together must be told."""
+
+    verb: Literal["fit", "refit"]
+    recipe: Path
+    run: Path | None
+    datasets: Path | None
+    device: str
+    threads: int | None
+    fold: int | None
+    checkpoint_minutes: float
+
+
+def train_together(training: Training, rendezvous: str) -> None:
+    """Train in one of several processes; its rank stands in the environment."""
+    work = open_work(
+        training.recipe,
+        run=training.run,
+        datasets=training.datasets,
+        device=training.device,
+        threads=training.threads,
+        fold=training.fold,
+    )
+    with joined(work.device, rendezvous) as together:
+        (work.fit if training.verb == "fit" else work.refit)(training.checkpoint_minutes, together)
