@@ -25,13 +25,15 @@ MISSING = "**missing**"
 class Item:
     """A question, the heading of the card under which it is answered, or why it is not.
 
-    `field` is the statement's field on which the answer rests, if it is one of its makers'.
+    `elsewhere` is an answer that stands outside the card, or is this short. `field` is the statement's
+    field on which the answer rests, if it is one of its makers'.
     """
 
     part: str
     question: str
     heading: str = ""
     why_not: str = ""
+    elsewhere: str = ""
     field: str = ""
 
 
@@ -50,7 +52,7 @@ CLEAR_DERM: tuple[Item, ...] = (
     Item("technical assessment", "figures with intervals at a stated threshold", "Operating points"),
     Item("technical assessment", "calibration", "Calibration"),
     Item("technical assessment", "figures by group, bias", "Fairness"),
-    Item("technical assessment", "beside published figures", why_not="stands in the project's README"),
+    Item("technical assessment", "beside published figures", elsewhere="the table in the project's README"),
     Item("technical assessment", "an external test set", why_not="none was at hand"),
     Item("technical assessment", "code, recipe and model are open", "How it was made"),
     Item("application", "intended use, users, conditions it knows", "Use"),
@@ -65,7 +67,9 @@ CLAIM: tuple[Item, ...] = (
     Item("methods: data", "who is in it, who was left out", "Data", field="excluded"),
     Item("methods: data", "how the images were taken", "Data", field="taken_with"),
     Item("methods: data", "preprocessing, subsets", "Use"),
-    Item("methods: data", "de-identification", why_not="done by the makers of the set, before publication"),
+    Item(
+        "methods: data", "de-identification", elsewhere="by the makers of the set, before they published it"
+    ),
     Item("methods: data", "missing values", "Groups"),
     Item("methods: reference standard", "definition, who labelled, how", "Data", field="reference_standard"),
     Item(
@@ -74,7 +78,11 @@ CLAIM: tuple[Item, ...] = (
         why_not="not published with the labels that are used here",
     ),
     Item("methods: partitions", "how and at what level the data were split", "Data"),
-    Item("methods: partitions", "why the sample is as large as it is", why_not="the whole published set"),
+    Item(
+        "methods: partitions",
+        "why the sample is as large as it is",
+        elsewhere="all that was at hand; not planned",
+    ),
     Item("methods: model", "network, start, libraries", "How it was made"),
     Item("methods: training", "augmentation, schedule, which weights were chosen", "How it was made"),
     Item("methods: evaluation", "measures, intervals, thresholds", "Operating points"),
@@ -89,7 +97,7 @@ CLAIM: tuple[Item, ...] = (
     Item("discussion", "limits, bias, where it may not hold", "Limits"),
     Item("other", "where code, recipe and model are", "How it was made"),
     Item("other", "registration and protocol", why_not="there is none"),
-    Item("other", "funding", why_not="none to declare"),
+    Item("other", "funding", why_not="not stated"),
 )
 
 
@@ -128,7 +136,9 @@ def _rows(items: Sequence[Item], statement: Statement, headings: Sequence[str]) 
     for item in items:
         if item.heading and item.heading not in headings:
             raise ValueError(f"the card has no heading {item.heading!r}, which answers {item.question!r}")
-        if item.why_not:
+        if item.elsewhere:
+            where = item.elsewhere
+        elif item.why_not:
             where = f"{MISSING}: {item.why_not}"
         elif item.field and not getattr(statement, item.field):
             where = f"{MISSING}: not known of this set"

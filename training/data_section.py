@@ -66,7 +66,8 @@ def shared_groups(parts: Mapping[str, ScoredSet]) -> int:
 
 
 def _told(statement: Statement) -> str:
-    lines = [f"- {title}: {text}" for name, title in TITLES.items() if (text := getattr(statement, name))]
+    lines = ["- Design: retrospective; images that were taken for other ends, none for this model"]
+    lines += [f"- {title}: {text}" for name, title in TITLES.items() if (text := getattr(statement, name))]
     if statement.missing:
         lines.append(
             f"- **Missing** (not stated by its makers, or not known here): {_list(statement.missing)}"

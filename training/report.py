@@ -1,20 +1,35 @@
 """Writes CARD.md, the model's card for people, with its pictures; every number comes from a file."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from models.calibration import reliability_curve, score_of
-from models.card import Interval, ModelCard, Variants
+from models.card import ModelCard, Variants
 from models.measures import auc, roc_curve
-from training import abstention, context_section, evidence_curves, groups, pictures
+from training import (
+    abstention,
+    checklists,
+    context_section,
+    data_section,
+    evidence_curves,
+    failures,
+    fairness,
+    groups,
+    making_section,
+    pictures,
+    use_section,
+)
 from training.appraisal import read_abstention, read_evidence, read_groups
+from training.markdown import figure, table
 from training.quantise import LIMITS, verdict
 from training.recipe import Recipe
 from training.run import Run, read_json
 from training.saving import replacing
+from training.statement import Statement, statement_of
 from training.trials import Trials, trials_of
 
 PURPOSE = "For prioritisation only, not for diagnosis."
@@ -31,6 +46,10 @@ _ON_RECALL = (
     "study is the summed probability at an operating point, above, and what places it are all probabilities "
     "together."
 )
+_ABSTENTION_MISSING = (
+    "**Missing**: how well it tells foreign pictures was not measured when this version was exported."
+)
+_OTHERS = "Other versions stand beside this one's folder; `firstread models list` says which is in charge."
 
 
 def report(card: ModelCard, recipe: Recipe, run: Run, folder: Path) -> Path:
@@ -44,16 +63,20 @@ def report(card: ModelCard, recipe: Recipe, run: Run, folder: Path) -> Path:
     trained = run.refit if recipe.folds.cross else run
     history = [json.loads(line) for line in trained.metrics.read_text(encoding="utf-8").splitlines()]
     counts = np.array(read_json(run.evaluation)["confusion"], dtype=np.int64)
+    trials = trials_of(recipe, run)
     pictures.draw(folder / "learning.png", pictures.learning_curve(history))
     pictures.draw(folder / "confusion.png", pictures.confusion(counts, card.class_keys))
-    _draw_curves(card, trials_of(recipe, run), folder)
-    appraised = [groups.section(read_groups(run)), evidence_curves.section(read_evidence(run))]
-    strangers = read_abstention(run)
+    _draw_curves(card, trials, folder)
+    measured, strangers = read_groups(run), read_abstention(run)
+    statement = statement_of(recipe.source.kind)
     text = render(
         card,
-        history[-1]["epoch"],
-        read_json(trained.facts)["versions"],
-        appraised,
+        statement,
+        served=[fairness.section(measured), groups.section(measured)],
+        evidence=evidence_curves.section(read_evidence(run)),
+        failed=failures.section(card, failures.find_failures(card, trials.judged)),
+        data=data_section.section(card, recipe, statement, data_section.read_parts(recipe, run), measured),
+        made=making_section.section(card, recipe, run),
         abstained="" if strangers is None else abstention.section(strangers),
     )
     path = folder / "CARD.md"
@@ -77,7 +100,15 @@ def _draw_curves(card: ModelCard, trials: Trials, folder: Path) -> None:
 
 
 def render(
-    card: ModelCard, n_epochs: int, versions: dict[str, str], appraised: Sequence[str], *, abstained: str = ""
+    card: ModelCard,
+    statement: Statement,
+    *,
+    served: Sequence[str],
+    evidence: str,
+    failed: str,
+    data: str,
+    made: str,
+    abstained: str = "",
 ) -> str:
     """Give the card as Markdown.
 
@@ -85,45 +116,54 @@ def render(
     ----------
     card : ModelCard
         The machine's card.
-    n_epochs : int
-        How many epochs were trained.
-    versions : dict of str to str
-        The libraries that trained it.
-    appraised : sequence of str
-        Sections on whom it serves how well, and on its evidence.
+    statement : Statement
+        What the makers of its labelled set say of it.
+    served : sequence of str
+        Sections on whom it serves how well.
+    evidence, failed, data, made : str
+        Sections on its maps, its errors, its data and its making.
     abstained : str
         Figures of its novelty.
     """
     sections = [
         f"# {card.title_en} · {card.title_zh}",
-        f"`{card.name}` version {card.version}. **{PURPOSE}**",
-        card.intended_use,
-        _licence(card),
+        f"`{card.name}` version {card.version}, {card.created:%Y-%m-%d}. **{PURPOSE}**",
+        use_section.section(card),
+        "## Licence\n\n" + _licence(card),
         "## Classes\n\n" + _classes(card),
         _points(card),
         "## Figures on the test folds\n\n" + _metrics(card) + "\n\n" + _ON_RECALL,
         _calibration(card),
+        *served,
         context_section.section(card),
-        *appraised,
-        _novelty(card) + (f"\n\n{abstained}" if abstained else ""),
+        evidence,
+        _novelty(card) + (f"\n\n{abstained}" if abstained else f"\n\n{_ABSTENTION_MISSING}"),
         *([] if card.variants is None else [_variants(card.variants)]),
-        "## Data\n\n" + _data(card),
+        failed,
+        data,
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in card.limits),
         "## Curves\n\n" + "\n\n".join(f"![{caption}]({file})" for file, caption in PICTURES.items()),
-        _making(card, n_epochs, versions),
+        made,
+        _versions(card),
+        _citation(card, statement),
     ]
-    return "\n\n".join(sections) + "\n"
+    headings = re.findall(r"^## (.+)$", "\n\n".join(sections), flags=re.MULTILINE)
+    return "\n\n".join([*sections, checklists.section(card, statement, headings)]) + "\n"
 
 
 def _licence(card: ModelCard) -> str:
     text = f"Licence of the weights: {card.licence}."
     if "-NC-" in card.licence:
         text += " They were trained on images for non-commercial use and may not be used commercially."
+    text += " The code is under Apache-2.0. Of the images:\n\n" + "\n".join(
+        f"- {source}: {licence}"
+        for source, licence in dict.fromkeys((one.source, one.licence) for one in card.training_data)
+    )
     return text
 
 
 def _classes(card: ModelCard) -> str:
-    return _table(
+    return table(
         ("key", "class", "类别", "code", "severity"),
         [
             (
@@ -140,10 +180,10 @@ def _classes(card: ModelCard) -> str:
 
 def _points(card: ModelCard) -> str:
     first = card.operating_points[0]
-    table = _table(
+    points = table(
         ("point", "threshold", "sensitivity", "specificity"),
         [
-            (point.name, f"{point.threshold:.4f}", _figure(point.sensitivity), _figure(point.specificity))
+            (point.name, f"{point.threshold:.4f}", figure(point.sensitivity), figure(point.specificity))
             for point in card.operating_points
         ],
     )
@@ -151,7 +191,7 @@ def _points(card: ModelCard) -> str:
         "## Operating points\n\n"
         f"A study is flagged when the summed probability of {', '.join(first.classes)} reaches the "
         f"threshold. Thresholds were chosen on {first.chosen_on} and measured "
-        f"{_measured_on(first.chosen_on)} (95 % intervals, groups resampled whole).\n\n{table}"
+        f"{_measured_on(first.chosen_on)} (95 % intervals, groups resampled whole).\n\n{points}"
     )
 
 
@@ -197,47 +237,34 @@ def _variants(variants: Variants) -> str:
     )
     if maps is not None:
         text += f" The maps of the two correlate with {maps:.3f} (median)."
-    return f"## In floating point and in integers\n\n{text}\n\n{_table(headings, rows)}"
+    return f"## In floating point and in integers\n\n{text}\n\n{table(headings, rows)}"
 
 
-def _making(card: ModelCard, n_epochs: int, versions: dict[str, str]) -> str:
-    libraries = ", ".join(f"{name} {number}" for name, number in versions.items())
-    return (
-        "## How it was made\n\n"
-        f"{n_epochs} epochs; recipe `{card.recipe_sha256[:12]}`, network `{card.onnx_sha256[:12]}` "
-        f"({card.input.width} x {card.input.height} px), exported {card.created:%Y-%m-%d}; {libraries}."
-    )
+def _versions(card: ModelCard) -> str:
+    if card.recalibrated_from is not None:
+        text = f"Recalibrated from version {card.recalibrated_from.version}; the network is the same."
+    else:
+        text = "Made anew by its recipe; its figures are its own, none are taken over from another version."
+    rows = [(card.version, f"{card.created:%Y-%m-%d}", text)]
+    return f"## Versions\n\n{table(('version', 'date', 'what changed'), rows)}\n\n{_OTHERS}"
+
+
+def _citation(card: ModelCard, statement: Statement) -> str:
+    version = f"version {card.version} ({card.created:%Y}), network {card.onnx_sha256[:12]}"
+    whose = f" Name the makers of the images too: {statement.citation}." if statement.citation else ""
+    return f"## How to cite\n\nfirstread, model {card.name} {version}.{whose}"
 
 
 def _metrics(card: ModelCard) -> str:
-    return _table(
+    return table(
         ("figure", "value (95 % interval)", "images"),
         [
-            (_name(metric.name), _figure(metric.figure), str(metric.figure.n))
+            (_name(metric.name), figure(metric.figure), str(metric.figure.n))
             for metric in card.metrics
             if metric.group == "all"
         ],
     )
 
 
-def _data(card: ModelCard) -> str:
-    return _table(
-        ("role", "source", "licence", "split", "images", "groups"),
-        [
-            (part.role, part.source, part.licence, part.split, str(part.n_images), str(part.n_groups))
-            for part in card.training_data
-        ],
-    )
-
-
 def _name(metric: str) -> str:
     return metric.replace("_", " ").replace("auc", "AUC")
-
-
-def _figure(interval: Interval) -> str:
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,6 +1,7 @@
 """The whole way from a fitted run to a model that is shipped, on drawn images."""
 
 import json
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -88,8 +89,20 @@ def test_the_report_shows_every_figure_of_the_card_and_its_pictures(artifact: Ar
 
     assert PURPOSE in text
     assert "may not be used commercially" in text
-    assert "## Groups" in text
-    assert "## Evidence" in text
+    headings = (
+        "Use",
+        "Licence",
+        "Fairness",
+        "Groups",
+        "Evidence",
+        "Failures",
+        "Data",
+        "Versions",
+        "Checklists",
+    )
+    assert all(f"\n## {heading}\n" in text for heading in headings)
+    assert "No lesion or patient stands in two of these parts" in text
+    assert re.search(r"trained in \d+ min on 1 threads \(cpu\)", text)
     assert artifact.card.variants is not None
     assert "## In floating point and in integers" in text
     assert verdict(artifact.card.variants) in text
