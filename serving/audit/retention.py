@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from serving.audit.checkpoints import checkpoint_check, sign_purge
-from serving.audit.keys import SigningKey
+from serving.audit.checkpoints import checkpoint_check
 from serving.audit.trail import AuditTrail
 from serving.store.audit import Signed, checkpoints, first_seq_since, floor, last_link, purge
 from serving.store.audit_chain import Action, AuditEvent, Who
@@ -27,7 +26,7 @@ class Purged:
     n_rows: int
 
 
-def purge_before(trail: AuditTrail, key: SigningKey, before_us: int, *, who: Who) -> Purged:
+def purge_before(trail: AuditTrail, before_us: int, *, who: Who) -> Purged:
     """Remove the rows that are older than a time, as far as a checkpoint covers them.
 
     The checkpoints stay, and the hash that the kept rows follow is signed: they can be verified as before.
@@ -38,7 +37,7 @@ def purge_before(trail: AuditTrail, key: SigningKey, before_us: int, *, who: Who
     PurgeRefusedError
         If no checkpoint lies before that time.
     """
-    is_signed = checkpoint_check([key.public])
+    is_signed = checkpoint_check([trail.public_key])
     with trail.acting() as act:
         start = floor(act.connection)
         young = first_seq_since(act.connection, before_us)
@@ -63,7 +62,7 @@ def purge_before(trail: AuditTrail, key: SigningKey, before_us: int, *, who: Who
                 },
             )
         )
-        n_rows = purge(act.connection, sign_purge(key, chosen.link))
+        n_rows = purge(act.connection, trail.sign_purge(chosen.link))
     return Purged(start.seq + 1, chosen.link.seq, n_rows)
 
 

@@ -14,10 +14,10 @@ from types import MappingProxyType
 
 from sqlalchemy import Connection
 
-from serving.audit.checkpoints import sign_checkpoint
+from serving.audit.checkpoints import sign_checkpoint, sign_purge
 from serving.audit.head import Head, HeadFile
-from serving.audit.keys import SigningKey
-from serving.store.audit import add_checkpoint, append, last_link, newest_checkpoint, read_rows
+from serving.audit.keys import PublicKey, SigningKey
+from serving.store.audit import Signed, add_checkpoint, append, last_link, newest_checkpoint, read_rows
 from serving.store.audit_chain import Action, ActorKind, AuditEvent, AuditRow, Link, Who
 from serving.store.database import Database
 from serving.store.sites import LOCAL_SITE
@@ -89,6 +89,15 @@ class AuditTrail:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._sign_now_and_then, name="audit", daemon=True)
 
+    @property
+    def public_key(self) -> PublicKey:
+        """The key that checks what this trail signs."""
+        return self._key.public
+
+    def sign_purge(self, link: Link) -> Signed:
+        """Vouch for the place up to which rows are about to be removed."""
+        return sign_purge(self._key, link)
+
     def start(self, *, version: str) -> None:
         """Compare the end of the trail with the head file, and sign checkpoints from now on."""
         with self.database.reading() as connection:
@@ -147,18 +156,18 @@ class AuditTrail:
         self._head.commit(last)
         if last.seq >= self._next_checkpoint:
             self._next_checkpoint = last.seq + self._rows_a_checkpoint
-            try:
-                self.checkpoint()
-            except self.database.failures as error:
-                log.error("a checkpoint could not be written: %s", error)
+            self._try_checkpoint()
 
     def _sign_now_and_then(self) -> None:
         while not self._stopping.wait(self._seconds_a_checkpoint):
-            try:
-                self._append_waiting()
-                self.checkpoint()
-            except self.database.failures as error:
-                log.error("a checkpoint could not be written: %s", error)
+            self._append_waiting()
+            self._try_checkpoint()
+
+    def _try_checkpoint(self) -> None:
+        try:
+            self.checkpoint()
+        except self.database.failures as error:
+            log.error("a checkpoint could not be written: %s", error)
 
     def _take_up(self, version: str) -> None:
         with self.database.writing() as connection:
