@@ -2,6 +2,7 @@
 
 import typer
 
+from serving.audit.command import audit
 from serving.catalogue.command import models
 from serving.hosting.command import demo, serve
 from serving.scoring.command import score
@@ -13,6 +14,7 @@ app.command()(serve)
 app.command()(demo)
 app.command()(simulate)
 app.add_typer(models, name="models")
+app.add_typer(audit, name="audit")
 
 
 @app.callback()

@@ -202,7 +202,35 @@ def recalibrate_model(
     except (DataError, ModelError) as error:
         typer.echo(f"firstread: {error}", err=True)
         raise typer.Exit(1) from error
+    _record_new_version(artifact, chosen)
     _say_who_is_in_charge(artifact, chosen, destination)
+
+
+def _record_new_version(artifact: "Artifact", version: str) -> None:
+    """Write the new version into the audit trail of the home, where there is one."""
+    from serving.audit.opening import opened_trail, operator
+    from serving.errors import StartError
+    from serving.settings import Settings
+    from serving.store.audit_chain import Action, AuditEvent
+    from serving.store.sites import LOCAL_SITE
+
+    settings = Settings()
+    if not settings.database_file.is_file():
+        return
+    try:
+        with opened_trail(settings) as trail:
+            made = AuditEvent(
+                Action.MODEL_CHANGED,
+                operator(),
+                LOCAL_SITE,
+                trail.clock(),
+                model=f"{artifact.card.name}/{version}",
+                model_sha256=artifact.card.onnx_sha256,
+                details={"recalibrated_from": artifact.label},
+            )
+            trail.note(made)
+    except StartError as error:
+        typer.echo(f"the audit trail could not be told: {error}", err=True)
 
 
 def _write(fitted: "Fitted", version: str, folder: Path) -> None:

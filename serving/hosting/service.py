@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from models.registry import Registry
 from serving.app import create_app
+from serving.audit.opening import open_trail
 from serving.errors import StartError
 from serving.hosting.home import occupied
 from serving.intake.interrupted import clear_spool
@@ -59,12 +60,15 @@ def running(settings: Settings) -> Iterator[RunningService]:
         database = open_database(settings.database_file)
         with database.writing() as connection:
             ensure_local_site(connection)
+        trail = open_trail(database, settings.home, head_file=settings.audit_head)
+        trail.start(version=metadata.version("firstread"))
         objects = open_objects(settings)
         clear_spool(settings.spool_folder, database, objects)
         registry = Registry(settings.model_folders)
         pool = ScoringPool(settings.model_folders, workers=settings.workers, providers=PROVIDERS)
         backlog = Backlog(
             database=database,
+            trail=trail,
             objects=objects,
             pool=pool,
             registry=registry,
@@ -73,6 +77,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
         )
         intake = Intake(
             database=database,
+            trail=trail,
             objects=objects,
             spool=settings.spool_folder,
             limits=UploadLimits(
@@ -95,8 +100,8 @@ def running(settings: Settings) -> Iterator[RunningService]:
         )
         app = create_app(
             intake=intake,
-            worklist=Worklist(database),
-            studies=Studies(database, Renderer(objects)),
+            worklist=Worklist(database, trail),
+            studies=Studies(database, Renderer(objects), trail),
             operations=operations,
             host_names=settings.host_names,
         )
@@ -106,4 +111,5 @@ def running(settings: Settings) -> Iterator[RunningService]:
         finally:
             backlog.stop()
             pool.close(finish=False)
+            trail.stop()
             database.close()

@@ -6,11 +6,13 @@ from fastapi import APIRouter, Depends, Header, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from serving.audit.origin import Acting
 from serving.errors import Problem, ServiceError
 from serving.intake.context import ContextFields, SenderContext, read_context
 from serving.intake.schemas import UploadAnswer
 from serving.intake.service import Intake, Outcome
 from serving.intake.upload import Upload
+from serving.store.audit_chain import Who
 from serving.store.sites import acting_site
 
 Site = Annotated[str, Depends(acting_site)]
@@ -36,14 +38,18 @@ def build_router(intake: Intake) -> APIRouter:
         openapi_extra={"requestBody": _request_body()},
     )
     async def receive_studies(
-        request: Request, response: Response, site: Site, idempotency_key: IdempotencyKey = None
+        request: Request,
+        response: Response,
+        site: Site,
+        who: Acting,
+        idempotency_key: IdempotencyKey = None,
     ) -> UploadAnswer:
         """Take photographs, DICOM files and zip archives of them, mixed as they come.
 
         What can be read is stored durably and queued before the answer is given; every other file is named
         with its reason. If none can be taken the answer is a problem document that names them all.
         """
-        outcome = await receive(request, intake, site=site, idempotency_key=idempotency_key)
+        outcome = await receive(request, intake, site=site, who=who, idempotency_key=idempotency_key)
         if not outcome.is_new and not outcome.is_repeat:
             response.status_code = status.HTTP_200_OK
         if outcome.is_repeat:
@@ -54,7 +60,7 @@ def build_router(intake: Intake) -> APIRouter:
 
 
 async def receive(
-    request: Request, intake: Intake, *, site: str, idempotency_key: str | None = None
+    request: Request, intake: Intake, *, site: str, who: Who, idempotency_key: str | None = None
 ) -> Outcome:
     """Write a request's body to disk as it comes, then take it; parsing and writing happen in threads."""
     declared = request.headers.get("content-length", "")
@@ -71,7 +77,7 @@ async def receive(
                 await run_in_threadpool(upload.feed, bytes(batch))
                 batch.clear()
         await run_in_threadpool(upload.feed, bytes(batch))
-        return await run_in_threadpool(_take, upload, intake, site, idempotency_key)
+        return await run_in_threadpool(_take, upload, intake, site, who, idempotency_key)
     except ClientDisconnect as error:
         raise ServiceError(
             Problem.MALFORMED_UPLOAD, "The connection ended before the upload was whole: send it again."
@@ -80,10 +86,10 @@ async def receive(
         await run_in_threadpool(upload.close)
 
 
-def _take(upload: Upload, intake: Intake, site: str, idempotency_key: str | None) -> Outcome:
+def _take(upload: Upload, intake: Intake, site: str, who: Who, idempotency_key: str | None) -> Outcome:
     upload.finish()
     context: SenderContext = read_context(upload.fields)
-    return intake.take(upload, context, site=site, idempotency_key=idempotency_key)
+    return intake.take(upload, context, site=site, who=who, idempotency_key=idempotency_key)
 
 
 def _request_body() -> dict[str, Any]:

@@ -17,11 +17,14 @@ from pydantic import TypeAdapter
 
 from data.errors import ImageError
 from data.study import Instance, Series
+from serving.audit.trail import AuditTrail
 from serving.errors import Problem, Rejection, ServiceError
 from serving.intake.context import SenderContext
 from serving.intake.gather import Accepted, Limits, Rejected, find_studies, too_many_files
 from serving.intake.interrupted import NOTE
+from serving.intake.traces import received_studies, refused_upload
 from serving.intake.upload import Upload, UploadLimits
+from serving.store.audit_chain import Who
 from serving.store.database import Database
 from serving.store.idempotency import GivenAnswer, find_answer, keep_answer
 from serving.store.objects import ObjectStore, StoredObject
@@ -87,6 +90,7 @@ class Intake:
     """
 
     database: Database
+    trail: AuditTrail
     objects: ObjectStore
     spool: Path
     limits: UploadLimits
@@ -103,7 +107,13 @@ class Intake:
         )
 
     def take(
-        self, upload: Upload, context: SenderContext, *, site: str, idempotency_key: str | None = None
+        self,
+        upload: Upload,
+        context: SenderContext,
+        *,
+        site: str,
+        who: Who,
+        idempotency_key: str | None = None,
     ) -> Outcome:
         """Store what can be read of an upload, and say what cannot.
 
@@ -113,6 +123,15 @@ class Intake:
             `NOTHING_TAKEN` if no file could be taken; `IDEMPOTENCY_KEY_REUSED` if the key came before with
             another request.
         """
+        try:
+            return self._take(upload, context, site=site, who=who, idempotency_key=idempotency_key)
+        except ServiceError as error:
+            self.trail.note(refused_upload(error, site=site, who=who, at_us=self.clock()))
+            raise
+
+    def _take(
+        self, upload: Upload, context: SenderContext, *, site: str, who: Who, idempotency_key: str | None
+    ) -> Outcome:
         fingerprint = upload.fingerprint()
         if idempotency_key is not None:
             with self.database.reading() as connection:
@@ -143,7 +162,14 @@ class Intake:
             [path for item in accepted for path in item.study.paths], note=upload.folder / NOTE
         )
         outcome = self._commit(
-            accepted, stored, rejected, context, site=site, key=idempotency_key, fingerprint=fingerprint
+            accepted,
+            stored,
+            rejected,
+            context,
+            site=site,
+            who=who,
+            key=idempotency_key,
+            fingerprint=fingerprint,
         )
         self._count(outcome.rejected)
         log.info(
@@ -164,15 +190,18 @@ class Intake:
         context: SenderContext,
         *,
         site: str,
+        who: Who,
         key: str | None,
         fingerprint: str,
     ) -> Outcome:
-        with self.database.writing() as connection:
+        with self.trail.acting() as act:
+            connection = act.connection
             given = find_answer(connection, site=site, key=key) if key is not None else None
             if key is not None and given is not None:  # the same request, which came in at the same time
                 return _repeated(given, fingerprint, key=key)
             moment = self.clock()
             taken: dict[str, TakenStudy] = {}
+            receipts: list[tuple[ArrivedStudy, Receipt]] = []
             for item in accepted:
                 arrived = _arrived(item, stored, context.priority)
                 try:
@@ -188,6 +217,7 @@ class Intake:
                     refused = too_many_files(item.names[0], error.n_images, self.found_limits)
                     rejected = [*rejected, *_rejections(item.names + item.copies, refused)]
                     continue
+                receipts.append((arrived, receipt))
                 taken[receipt.study_key] = _together(
                     taken.get(receipt.study_key), receipt, item.names + item.copies
                 )
@@ -197,6 +227,7 @@ class Intake:
             if key is not None:
                 given = GivenAnswer(fingerprint, _OUTCOME.dump_python(outcome, mode="json"))
                 keep_answer(connection, given, site=site, key=key, now_us=moment)
+            act.record(*received_studies(receipts, outcome.rejected, site=site, who=who, at_us=moment))
         return outcome
 
     def _nothing_taken(self, rejected: Sequence[Rejection]) -> ServiceError:

@@ -17,12 +17,14 @@ from data.errors import ImageError, Reason
 from data.study import Study
 from models.artifact import Artifact
 from models.registry import Registry
+from serving.audit.trail import AuditTrail
 from serving.errors import ServiceError
 from serving.scoring.record import stored_score
 from serving.scoring.result import Status, StudyScore
+from serving.scoring.traces import scored_study, unscored_study
 from serving.store.database import Database
 from serving.store.objects import ObjectStore
-from serving.store.queue import place, place_no_later
+from serving.store.queue import place, place_no_later, placement_of
 from serving.store.scores import record_score
 from serving.store.studies import StoredStudy, claim_next, hand_back, mark, recover
 from serving.store.times import now_us
@@ -59,6 +61,8 @@ class Backlog:
     ----------
     database, objects : Database, ObjectStore
         Where the studies are.
+    trail : AuditTrail
+        Where it is written down what was scored.
     pool : Pool
         Who scores; its owner closes it, after :meth:`stop`.
     registry : Registry
@@ -76,6 +80,7 @@ class Backlog:
         self,
         *,
         database: Database,
+        trail: AuditTrail,
         objects: ObjectStore,
         pool: Pool,
         registry: Registry,
@@ -84,6 +89,7 @@ class Backlog:
         clock: Callable[[], int] = now_us,
     ) -> None:
         self._database = database
+        self._trail = trail
         self._objects = objects
         self._pool = pool
         self._placer = placer
@@ -211,31 +217,37 @@ class Backlog:
         is_abstained = score.status is Status.ABSTAINED
         kept = stored_score(score, stored, artifact.card, scored_at_us=self._clock())
 
-        with self._database.writing() as connection:
+        with self._trail.acting() as act:
+            connection = act.connection
             priority = mark(connection, stored, state=score.status, reason=None, problem=score.reason)
             # One that got another image meanwhile is scored again whole; this result is of the past.
-            if priority is not None:
-                record_score(connection, kept, site=stored.site, study_id=stored.id, revision=stored.revision)
-                if is_abstained:
-                    unscored = self._placer.unscored(stored.received_at_us, priority, NoScore.NOVEL)
-                    place_no_later(connection, site=stored.site, study_id=stored.id, placement=unscored)
-                    return
-                scored = self._placer.scored(
+            if priority is None:
+                return
+            record_score(connection, kept, site=stored.site, study_id=stored.id, revision=stored.revision)
+            if is_abstained:
+                placement = self._placer.unscored(stored.received_at_us, priority, NoScore.NOVEL)
+                place_no_later(connection, site=stored.site, study_id=stored.id, placement=placement)
+            else:
+                placement = self._placer.scored(
                     stored.received_at_us,
                     priority,
                     model=artifact.card.name,
                     classes=artifact.card.classes,
                     probabilities=score.probabilities,
                 )
-                place(connection, site=stored.site, study_id=stored.id, placement=scored)
+                place(connection, site=stored.site, study_id=stored.id, placement=placement)
+            standing = placement_of(connection, site=stored.site, study_id=stored.id)
+            act.record(scored_study(stored, kept, standing))
 
     def _settle(
         self, stored: StoredStudy, state: str, reason: str, problem: str | None, why: NoScore
     ) -> None:
         """Keep a study without a score in the queue, saying why it has none."""
         log.warning("study %s is %s: %s %s", stored.key, state, reason, problem)
-        with self._database.writing() as connection:
-            priority = mark(connection, stored, state=state, reason=reason, problem=problem)
+        with self._trail.acting() as act:
+            priority = mark(act.connection, stored, state=state, reason=reason, problem=problem)
             if priority is not None:
                 unscored = self._placer.unscored(stored.received_at_us, priority, why)
-                place_no_later(connection, site=stored.site, study_id=stored.id, placement=unscored)
+                place_no_later(act.connection, site=stored.site, study_id=stored.id, placement=unscored)
+                standing = placement_of(act.connection, site=stored.site, study_id=stored.id)
+                act.record(unscored_study(stored, standing, state, reason, at_us=self._clock()))

@@ -59,6 +59,7 @@ class QueueRow:
 
     study_id: int
     study_key: str
+    study_uid: str
     state: str
     reason: str | None
     priority: str
@@ -167,6 +168,7 @@ def page_query(*, goes_on: bool) -> Select[*tuple[object, ...]]:
         select(
             entry,
             studies.c.key,
+            studies.c.uid,
             studies.c.state,
             studies.c.reason,
             studies.c.priority,
@@ -203,6 +205,7 @@ def _queue_row(row: Row[*tuple[object, ...]]) -> QueueRow:
     return QueueRow(
         study_id=row.study_id,
         study_key=row.key,
+        study_uid=row.uid,
         state=row.state,
         reason=row.reason,
         priority=row.priority,

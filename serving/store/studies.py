@@ -76,6 +76,12 @@ def find_instance(
     return None if row is None else _instance(row)
 
 
+def find_uid(connection: Connection, *, site: str, key: str) -> str | None:
+    """Give the UID of a site's study, None if there is none."""
+    query = select(studies.c.uid).where(studies.c.site_id == site, studies.c.key == key)
+    return connection.execute(query).scalar_one_or_none()
+
+
 def claim_next(connection: Connection, *, max_attempts: int) -> StoredStudy | None:
     """Take the study that is due first of those that wait for a score, over all sites; None if none does.
 

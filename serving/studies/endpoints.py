@@ -4,7 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 
+from serving.audit.origin import Acting
 from serving.errors import Problem, ServiceError
+from serving.store.audit_chain import Who
 from serving.store.sites import acting_site
 from serving.studies.rendering import THUMBNAIL_PX, Format
 from serving.studies.schemas import StudyDetail
@@ -32,9 +34,11 @@ def build_router(studies: Studies) -> APIRouter:
 
     @router.get("/{study}", summary="Read a study")
     def read_study(
+        *,
         study: StudyKey,
         response: Response,
         site: Site,
+        who: Acting,
         lang: Lang = None,
         accept_language: AcceptLanguage = None,
     ) -> StudyDetail:
@@ -43,7 +47,7 @@ def build_router(studies: Studies) -> APIRouter:
         response.headers["Content-Language"] = language
         response.headers["Cache-Control"] = "no-store"
         response.headers["Vary"] = "Accept-Language"
-        return StudyDetail.of(studies.find(study, site=site), language=language)
+        return StudyDetail.of(studies.find(study, site=site, who=who), language=language)
 
     frame_path = "/{study}/instances/{sop_instance_uid}/frames/{frame}"
 
@@ -54,6 +58,7 @@ def build_router(studies: Studies) -> APIRouter:
         sop_instance_uid: Uid,
         frame: FrameNumber,
         site: Site,
+        who: Acting,
         width: Width = None,
         accept: Accept = None,
         if_none_match: IfNoneMatch = None,
@@ -62,6 +67,7 @@ def build_router(studies: Studies) -> APIRouter:
         return _picture(
             studies,
             (study, sop_instance_uid, frame, site),
+            who=who,
             width_px=width,
             coding=_preferred(accept),
             known=if_none_match,
@@ -79,6 +85,7 @@ def build_router(studies: Studies) -> APIRouter:
         sop_instance_uid: Uid,
         frame: FrameNumber,
         site: Site,
+        who: Acting,
         accept: Accept = None,
         if_none_match: IfNoneMatch = None,
     ) -> Response:
@@ -86,6 +93,7 @@ def build_router(studies: Studies) -> APIRouter:
         return _picture(
             studies,
             (study, sop_instance_uid, frame, site),
+            who=who,
             width_px=THUMBNAIL_PX * 2,  # sharp on screens of two pixels a point
             coding=_preferred(accept),
             known=if_none_match,
@@ -98,12 +106,13 @@ def _picture(
     studies: Studies,
     place: tuple[str, str, int, str],
     *,
+    who: Who,
     width_px: int | None,
     coding: Format,
     known: str | None,
 ) -> Response:
     study, sop_instance_uid, frame, site = place
-    instance = studies.find_instance(study, sop_instance_uid, site=site)
+    instance = studies.find_instance(study, sop_instance_uid, frame, site=site, who=who, width_px=width_px)
     # The bytes of an object never change, so the tag is known before anything is decoded.
     tag = f'"{instance.sha256[:32]}-{frame}-{width_px or "full"}-{coding.name.lower()}"'
     headers = {"ETag": tag, "Cache-Control": "private, max-age=86400", "Vary": "Accept"}

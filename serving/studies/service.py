@@ -1,12 +1,19 @@
 """Finds a study with its result, and a frame of it."""
 
+import string
 from dataclasses import dataclass
 
+from serving.audit.trail import AuditTrail
 from serving.errors import Problem, ServiceError
+from serving.store.audit_chain import Action, AuditEvent, Result, Who
 from serving.store.database import Database
 from serving.store.scores import StoredScore, newest_score
-from serving.store.studies import StoredInstance, StoredStudy, find_instance, find_study
+from serving.store.studies import StoredInstance, StoredStudy, find_instance, find_study, find_uid
 from serving.studies.rendering import Format, Picture, Renderer
+from serving.studies.shown import shown_study
+
+# A key that is none of ours may be anything that somebody typed, a patient's name too.
+_KEY_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +26,13 @@ class StudyView:
 
 @dataclass(frozen=True)
 class Studies:
-    """The stored studies, seen one at a time."""
+    """The stored studies, seen one at a time; who sees what stands in the trail before it is shown."""
 
     database: Database
     renderer: Renderer
+    trail: AuditTrail
 
-    def find(self, key: str, *, site: str) -> StudyView:
+    def find(self, key: str, *, site: str, who: Who) -> StudyView:
         """Give a site's study.
 
         Raises
@@ -34,12 +42,17 @@ class Studies:
         """
         with self.database.reading() as connection:
             study = find_study(connection, site=site, key=key)
-            if study is None:
-                raise ServiceError(Problem.NOT_FOUND, f"There is no study {key!r}.")
-            return StudyView(study, newest_score(connection, site=site, study_id=study.id))
+            score = None if study is None else newest_score(connection, site=site, study_id=study.id)
+        if study is None:
+            self._note_refusal(Action.VIEWED_STUDY, key, site=site, who=who)
+            raise ServiceError(Problem.NOT_FOUND, f"There is no study {key!r}.")
+        self.trail.note(shown_study(study, score, who=who, at_us=self.trail.clock()))
+        return StudyView(study, score)
 
-    def find_instance(self, key: str, sop_instance_uid: str, *, site: str) -> StoredInstance:
-        """Give one image of a site's study.
+    def find_instance(
+        self, key: str, sop_instance_uid: str, frame_number: int, *, site: str, who: Who, width_px: int | None
+    ) -> StoredInstance:
+        """Give one image of a site's study, a frame of which is about to be shown.
 
         Raises
         ------
@@ -48,9 +61,38 @@ class Studies:
         """
         with self.database.reading() as connection:
             instance = find_instance(connection, site=site, key=key, sop_instance_uid=sop_instance_uid)
+            study_uid = find_uid(connection, site=site, key=key)
         if instance is None:
+            self._note_refusal(Action.VIEWED_IMAGE, key, site=site, who=who, study_uid=study_uid)
             raise ServiceError(Problem.NOT_FOUND, f"The study {key!r} has no image {sop_instance_uid!r}.")
+        details = {
+            "image": instance.sop_instance_uid,
+            "sha256": instance.sha256,
+            "frame": frame_number,
+            "width_px": width_px,
+        }
+        self.trail.note(
+            AuditEvent(
+                Action.VIEWED_IMAGE, who, site, self.trail.clock(), study_uid=study_uid, details=details
+            )
+        )
         return instance
+
+    def _note_refusal(
+        self, action: Action, key: str, *, site: str, who: Who, study_uid: str | None = None
+    ) -> None:
+        # a study of another site gives the same answer as none, and who tries one after another shows here
+        named = key if len(key) == _KEY_DIGITS and set(key) <= set(string.hexdigits) else None
+        event = AuditEvent(
+            action,
+            who,
+            site,
+            self.trail.clock(),
+            result=Result.REFUSED,
+            study_uid=study_uid,
+            details={"reason": Problem.NOT_FOUND, "key": named},
+        )
+        self.trail.note(event)
 
     def render(
         self, instance: StoredInstance, frame_number: int, *, width_px: int | None, coding: Format

@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from serving.audit.origin import Acting
 from serving.errors import Problem, ServiceError
 from serving.intake.endpoints import receive
 from serving.intake.schemas import ReceivedStudy, RejectedFile
@@ -88,8 +89,10 @@ def build_router(
     pages = Pages()
 
     @router.get("/")
-    def show_worklist(request: Request, words: Words, site: Site, cursor: Cursor = None) -> HTMLResponse:
-        page = worklist.read(site=site, limit=_ROWS_A_PAGE, cursor=cursor)
+    def show_worklist(
+        request: Request, words: Words, site: Site, who: Acting, cursor: Cursor = None
+    ) -> HTMLResponse:
+        page = worklist.read(site=site, who=who, limit=_ROWS_A_PAGE, cursor=cursor)
         return pages.fill(
             "worklist.html",
             request,
@@ -101,9 +104,9 @@ def build_router(
         )
 
     @router.get("/studies/{study}")
-    def show_study(request: Request, study: str, words: Words, site: Site) -> HTMLResponse:
+    def show_study(request: Request, study: str, words: Words, site: Site, who: Acting) -> HTMLResponse:
         try:
-            view = studies.find(study, site=site)
+            view = studies.find(study, site=site, who=who)
         except ServiceError as error:
             return _failure(pages, request, words, error)
         detail = StudyDetail.of(view, language=Language(words.code))
@@ -117,9 +120,9 @@ def build_router(
         )
 
     @router.post("/send")
-    async def send_images(request: Request, words: Words, site: Site) -> HTMLResponse:
+    async def send_images(request: Request, words: Words, site: Site, who: Acting) -> HTMLResponse:
         try:
-            outcome = await receive(request, intake, site=site)
+            outcome = await receive(request, intake, site=site, who=who)
         except ServiceError as error:
             return await run_in_threadpool(_failure, pages, request, words, error)
         return pages.fill(

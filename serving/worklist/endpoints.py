@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
+from serving.audit.origin import Acting
 from serving.store.sites import acting_site
 from serving.worklist.language import Language, choose_language
 from serving.worklist.schemas import WorklistPage
@@ -24,6 +25,7 @@ def build_router(worklist: Worklist) -> APIRouter:
     def read_worklist(
         *,
         site: Site,
+        who: Acting,
         response: Response,
         limit: Limit = 50,
         cursor: Cursor = None,
@@ -35,7 +37,7 @@ def build_router(worklist: Worklist) -> APIRouter:
         response.headers["Content-Language"] = language
         response.headers["Cache-Control"] = "no-store"
         response.headers["Vary"] = "Accept-Language"
-        page = worklist.read(site=site, limit=limit, cursor=cursor)
+        page = worklist.read(site=site, who=who, limit=limit, cursor=cursor)
         return WorklistPage.of(page, language=language, limit=limit)
 
     return router

@@ -2,11 +2,14 @@
 
 import base64
 import binascii
+import hashlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from serving.audit.trail import AuditTrail
 from serving.errors import Problem, ServiceError
+from serving.store.audit_chain import Action, AuditEvent, Who
 from serving.store.database import Database
 from serving.store.queue import Cursor, QueueRow, count_waiting, read_page
 from serving.store.times import now_us
@@ -33,12 +36,13 @@ class Page:
 
 @dataclass(frozen=True)
 class Worklist:
-    """Reads the queue of a site."""
+    """Reads the queue of a site; who reads what stands in the trail before it is shown."""
 
     database: Database
+    trail: AuditTrail
     clock: Callable[[], int] = now_us
 
-    def read(self, *, site: str, limit: int, cursor: str | None = None) -> Page:
+    def read(self, *, site: str, who: Who, limit: int, cursor: str | None = None) -> Page:
         """Give at most `limit` studies behind `cursor`, the first due first.
 
         Raises
@@ -53,7 +57,26 @@ class Worklist:
         has_more = len(rows) > limit
         shown = tuple(rows[:limit])
         following = encode_cursor(shown[-1]) if has_more else None
-        return Page(shown, n_waiting, following, self.clock())
+        page = Page(shown, n_waiting, following, self.clock())
+        self.trail.note(_viewed(page, site=site, who=who, cursor=cursor))
+        return page
+
+
+def _viewed(page: Page, *, site: str, who: Who, cursor: str | None) -> AuditEvent:
+    uids = [row.study_uid for row in page.rows]
+    return AuditEvent(
+        Action.VIEWED_LIST,
+        who,
+        site,
+        page.read_at_us,
+        policy_version=", ".join(sorted({row.placement.policy_version for row in page.rows})) or None,
+        details={
+            "studies": uids,
+            "studies_sha256": hashlib.sha256("\n".join(uids).encode()).hexdigest(),
+            "waiting": page.n_waiting,
+            "behind": cursor,
+        },
+    )
 
 
 def encode_cursor(row: QueueRow) -> str:

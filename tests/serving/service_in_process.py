@@ -15,6 +15,8 @@ from starlette.testclient import TestClient
 from data.study import Study
 from models.registry import Registry
 from serving.app import create_app
+from serving.audit.opening import open_trail
+from serving.audit.trail import AuditTrail
 from serving.intake.gather import Limits
 from serving.intake.service import Intake
 from serving.intake.upload import UploadLimits
@@ -54,6 +56,7 @@ class Service:
     database: Database
     objects: LocalObjects
     intake: Intake
+    trail: AuditTrail
 
     def score_all(self) -> None:
         """Score whatever waits, as the backlog's thread does."""
@@ -77,11 +80,14 @@ def in_process(
     database = open_database(folder / "test.sqlite")
     with database.writing() as connection:
         ensure_local_site(connection)
+    trail = open_trail(database, folder)
+    trail.start(version="test")
     objects = LocalObjects(folder / "objects")
     registry = Registry([models])
     placer = Placer(read_policy())
     backlog = Backlog(
         database=database,
+        trail=trail,
         objects=objects,
         pool=PoolInThread(models),
         registry=registry,
@@ -90,6 +96,7 @@ def in_process(
     )
     intake = Intake(
         database=database,
+        trail=trail,
         objects=objects,
         spool=spool,
         limits=limits,
@@ -108,13 +115,14 @@ def in_process(
     )
     app = create_app(
         intake=intake,
-        worklist=Worklist(database),
-        studies=Studies(database, Renderer(objects)),
+        worklist=Worklist(database, trail),
+        studies=Studies(database, Renderer(objects), trail),
         operations=operations,
         host_names=["testserver"],
     )
     with TestClient(app, raise_server_exceptions=False) as client:
-        yield Service(client, backlog, database, objects, intake)
+        yield Service(client, backlog, database, objects, intake, trail)
+    trail.stop()
     database.close()
 
 

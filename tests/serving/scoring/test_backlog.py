@@ -11,6 +11,7 @@ from data.errors import ImageError, Reason
 from data.photo import read_photo
 from data.study import Study
 from models.registry import Registry
+from serving.audit.opening import open_trail
 from serving.scoring.backlog import Backlog
 from serving.scoring.result import StudyScore, rejected_score
 from serving.scoring.scorer import Scorer
@@ -61,6 +62,7 @@ class Setting:
         self.objects = ObjectStore(folder / "objects")
         self.backlog = Backlog(
             database=database,
+            trail=open_trail(database, folder),
             objects=self.objects,
             pool=self.pool,
             registry=Registry([models]),

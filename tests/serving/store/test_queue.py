@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, text
 
+from serving.audit.opening import open_trail
 from serving.store.database import Database
 from serving.store.queue import page_query, read_page
 from serving.store.sites import LOCAL_SITE
 from serving.store.tables import queue_entries, studies
 from serving.worklist.ranking import reading_order
 from serving.worklist.service import Worklist
+from tests.serving.audit.trails import READER
 from tests.serving.store.stored import opened
 
 
@@ -97,11 +99,11 @@ def test_paging_gives_every_study_exactly_once(due: list[int], limit: int) -> No
     with tempfile.TemporaryDirectory() as folder, opened(Path(folder)) as database:
         if due:
             _fill(database, due)
-        worklist = Worklist(database)
+        worklist = Worklist(database, open_trail(database, Path(folder)))
         seen: list[int] = []
         cursor = None
         while True:
-            page = worklist.read(site=LOCAL_SITE, limit=limit, cursor=cursor)
+            page = worklist.read(site=LOCAL_SITE, who=READER, limit=limit, cursor=cursor)
             seen += [row.study_id for row in page.rows]
             cursor = page.next_cursor
             if cursor is None:

@@ -1,0 +1,130 @@
+"""Every address that shows or changes study data leaves a row; one that is new must be entered here."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from serving.store.audit import read_rows
+from serving.store.audit_chain import Action, AuditRow
+from tests.serving.service_in_process import Service, in_process, photograph
+
+STUDY = "/api/v1/studies/{study}"
+FRAME = f"{STUDY}/instances/{{sop_instance_uid}}/frames/{{frame}}"
+
+LEAVES_A_ROW = {
+    ("POST", "/api/v1/studies"): Action.RECEIVED,
+    ("POST", "/send"): Action.RECEIVED,
+    ("GET", "/api/v1/worklist"): Action.VIEWED_LIST,
+    ("GET", "/"): Action.VIEWED_LIST,
+    ("GET", STUDY): Action.VIEWED_STUDY,
+    ("GET", "/studies/{study}"): Action.VIEWED_STUDY,
+    ("GET", f"{FRAME}/rendered"): Action.VIEWED_IMAGE,
+    ("GET", f"{FRAME}/thumbnail"): Action.VIEWED_IMAGE,
+}
+
+SHOWS_NO_STUDY = {
+    ("GET", "/healthz"): "which models there are",
+    ("GET", "/readyz"): "whether the service can work",
+    ("GET", "/metrics"): "counts of studies, none of them",
+    ("GET", "/assets/{name}"): "style and script of the pages",
+    ("GET", "/api/v1/openapi.json"): "the interface's description",
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with in_process(tmp_path_factory.mktemp("service")) as running:
+        yield running
+
+
+def _rows(service: Service) -> list[AuditRow]:
+    with service.database.reading() as connection:
+        return list(read_rows(connection))
+
+
+def test_every_address_is_entered_as_one_or_the_other(service: Service) -> None:
+    app = service.client.app
+    assert isinstance(app, FastAPI)
+    found = {
+        (method, route.path)
+        for route in iter_route_contexts(app.routes)
+        for method in route.methods or ()
+        if method != "HEAD"
+    }
+    described = {
+        (method.upper(), path)
+        for path, methods in service.client.get("/api/v1/openapi.json").json()["paths"].items()
+        for method in methods
+    }
+    assert described <= found
+    assert found == set(LEAVES_A_ROW) | set(SHOWS_NO_STUDY)
+
+
+@pytest.mark.parametrize(("method", "path"), LEAVES_A_ROW)
+def test_what_is_shown_or_changed_leaves_a_row(service: Service, method: str, path: str) -> None:
+    sent = service.client.post("/api/v1/studies", files={"files": ("mole.jpg", photograph(200))}).json()
+    (study,) = sent["studies"]
+    image = service.client.get(study["url"]).json()["images"][0]["sop_instance_uid"]
+    address = path.format(study=study["id"], sop_instance_uid=image, frame=1)
+    n_before = len(_rows(service))
+    files = {"files": ("mole.jpg", photograph(9))} if method == "POST" else None
+    answer = service.client.request(method, address, files=files)
+    assert answer.status_code in {200, 201}
+    (row,) = _rows(service)[n_before:]
+    assert (row.action, row.result, row.actor) == (LEAVES_A_ROW[method, path], "done", "anonymous")
+    assert row.address == "testclient"
+    assert row.request_id == answer.headers["X-Request-Id"]
+    if row.action != Action.VIEWED_LIST and method == "GET":
+        assert row.study_uid == study["uid"]
+
+
+def test_a_list_is_kept_as_it_was_shown_with_its_policy(service: Service) -> None:
+    page = service.client.get("/api/v1/worklist").json()
+    row = _rows(service)[-1]
+    uids = [service.client.get(entry["url"]).json()["uid"] for entry in page["entries"]]
+    assert all(uid in row.details for uid in uids)
+    assert row.policy_version is not None
+
+
+def test_a_score_is_kept_with_its_model_and_place(service: Service) -> None:
+    service.client.post("/api/v1/studies", files={"files": ("mole.jpg", photograph(250))})
+    service.score_all()
+    row = next(row for row in reversed(_rows(service)) if row.action == Action.SCORED)
+    assert (row.actor, row.model, len(row.model_sha256 or "")) == ("firstread", "derm-lesion/1", 64)
+    assert '"flagged":' in row.details
+    assert '"due_at_us":' in row.details
+
+
+@pytest.mark.parametrize("path", ["/api/v1/studies/{key}", "/studies/{key}"])
+def test_a_try_for_a_study_that_is_not_there_is_kept_without_what_was_typed(
+    service: Service, path: str
+) -> None:
+    service.client.get(path.format(key="Wang Fang"))
+    row = _rows(service)[-1]
+    assert (row.action, row.result, row.study_uid) == ("viewed-study", "refused", None)
+    assert "Wang" not in "".join(str(value) for value in (row.details, row.actor, row.address))
+
+
+def test_a_refused_upload_is_kept_with_its_reasons_and_no_name(service: Service) -> None:
+    service.client.post("/api/v1/studies", files={"files": ("Wang_Fang.jpg", b"")})
+    row = _rows(service)[-1]
+    assert (row.action, row.result) == ("received", "refused")
+    assert '"empty-file":1' in row.details
+    assert "Wang" not in row.details
+
+
+def test_no_row_names_a_patient(service: Service, tmp_path: Path) -> None:
+    from data.phantoms import write_sample_studies
+
+    (chest,) = write_sample_studies(tmp_path, seed=1, n_skin=0, n_chest=1, n_head=0)
+    sent = service.client.post("/api/v1/studies", files={"files": ("chest.dcm", chest.read_bytes())}).json()
+    detail = service.client.get(sent["studies"][0]["url"]).json()
+    service.score_all()
+    service.client.get("/api/v1/worklist")
+    kept = "".join(f"{row.details}{row.actor}{row.model}" for row in _rows(service))
+    known = {detail["patient"], detail["patient_name"]} - {None, ""}
+    assert known
+    assert not any(str(one) in kept for one in known)
