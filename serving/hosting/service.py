@@ -14,9 +14,11 @@ from serving.audit.opening import open_trail
 from serving.errors import StartError
 from serving.hosting.home import occupied
 from serving.intake.interrupted import clear_spool
+from serving.intake.pace import Pace
 from serving.intake.service import Intake
 from serving.intake.upload import UploadLimits
 from serving.operations.service import Operations
+from serving.operations.storage import StorageCheck
 from serving.scoring.backlog import Backlog
 from serving.scoring.pool import ScoringPool
 from serving.settings import Settings
@@ -84,6 +86,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
                 max_bytes=settings.max_upload_bytes,
                 max_files=settings.max_upload_files,
                 min_free_bytes=settings.min_free_bytes,
+                pace=Pace(max_s=settings.max_upload_s),
             ),
             placer=placer,
             on_taken=backlog.wake,
@@ -93,6 +96,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
             provider=PROVIDERS[0],
             database=database,
             registry=registry,
+            storage=StorageCheck(objects, settings.spool_folder, min_free_bytes=settings.min_free_bytes),
             is_scoring=lambda: backlog.is_running,
             n_workers=lambda: len(pool.process_ids),
             rejections=lambda: dict(intake.rejections),

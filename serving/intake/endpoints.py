@@ -1,7 +1,10 @@
 """POST /api/v1/studies: how images come in."""
 
+import time
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import anyio
 from fastapi import APIRouter, Depends, Header, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -9,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from serving.audit.origin import Acting
 from serving.errors import Problem, ServiceError
 from serving.intake.context import ContextFields, SenderContext, read_context
+from serving.intake.pace import Pace
 from serving.intake.schemas import UploadAnswer
 from serving.intake.service import Intake, Outcome
 from serving.intake.upload import Upload
@@ -71,7 +75,7 @@ async def receive(
     )
     try:
         batch = bytearray()
-        async for chunk in request.stream():
+        async for chunk in _in_time(request.stream(), intake.limits.pace):
             batch += chunk
             if len(batch) >= _BATCH:
                 await run_in_threadpool(upload.feed, bytes(batch))
@@ -84,6 +88,25 @@ async def receive(
         ) from error
     finally:
         await run_in_threadpool(upload.close)
+
+
+async def _in_time(chunks: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:
+    """Pass a body on for as long as it comes fast enough."""
+    n_bytes, start_s = 0, time.monotonic()
+    while True:
+        try:
+            with anyio.fail_after(pace.seconds_left(n_bytes, time.monotonic() - start_s)):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise ServiceError(
+                Problem.UPLOAD_TOO_SLOW,
+                f"The upload stopped after {n_bytes:,} bytes or is too slow: nothing was taken; send it "
+                "again, in smaller parts if the line is slow.",
+            ) from error
+        n_bytes += len(chunk)
+        yield chunk
 
 
 def _take(upload: Upload, intake: Intake, site: str, who: Who, idempotency_key: str | None) -> Outcome:

@@ -37,6 +37,7 @@ from serving.store.receipt import (
     StudyFullError,
     record,
 )
+from serving.store.references import unreferenced
 from serving.store.times import now_us, to_us
 
 log = logging.getLogger(__name__)
@@ -196,6 +197,9 @@ class Intake:
     ) -> Outcome:
         with self.trail.acting() as act:
             connection = act.connection
+            # What was there already may have been collected since, if nobody referred to it.
+            there = [item.sha256 for item in stored.values() if item.was_there]
+            self.objects.confirm(stored, unreferenced(connection, there))
             given = find_answer(connection, site=site, key=key) if key is not None else None
             if key is not None and given is not None:  # the same request, which came in at the same time
                 return _repeated(given, fingerprint, key=key)

@@ -19,6 +19,7 @@ from python_multipart.multipart import parse_options_header
 
 from serving.errors import Problem, ServiceError
 from serving.intake.archive import FULL_DISK
+from serving.intake.pace import Pace
 
 # More than any context field needs: a clinical question of a few pages.
 _MAX_FIELD_BYTES = 16 * 1024
@@ -28,11 +29,12 @@ _MAX_NAME = 255
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """How much one upload may hold; `min_free_bytes` stays free on the disk."""
+    """How much one upload may hold, and how slowly it may come; `min_free_bytes` stays free on the disk."""
 
     max_bytes: int
     max_files: int
     min_free_bytes: int
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True)

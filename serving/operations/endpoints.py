@@ -46,7 +46,7 @@ def build_router(operations: Operations) -> APIRouter:
         responses={503: {"model": Readiness, "description": "It cannot; the checks say why."}},
     )
     def read_readiness(response: Response) -> Readiness:
-        """Check that the database can be written, that scoring goes on and that the models are whole."""
+        """Check that rows and images can be written, that scoring goes on and that the models are whole."""
         response.headers["Cache-Control"] = "no-store"
         checks = operations.checks()
         is_ready = all(check.is_good for check in checks)

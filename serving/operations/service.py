@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from models.artifact import Artifact
 from models.registry import Registry
+from serving.operations.storage import StorageCheck
 from serving.store.database import Database
 from serving.store.schema import NEWEST, revision_of
 from serving.store.studies import count_by_state
@@ -31,6 +32,7 @@ class Operations:
     provider: str
     database: Database
     registry: Registry
+    storage: StorageCheck
     is_scoring: Callable[[], bool]
     n_workers: Callable[[], int]
     rejections: Callable[[], dict[str, int]]
@@ -50,7 +52,12 @@ class Operations:
 
     def checks(self) -> list[Check]:
         """Check what must hold for the service to be ready."""
-        return [self._database_check(), self._scoring_check(), self._models_check()]
+        return [
+            self._database_check(),
+            self._storage_check(),
+            self._scoring_check(),
+            self._models_check(),
+        ]
 
     def studies_by_state(self) -> dict[str, int]:
         """Give how many studies are in each state."""
@@ -66,6 +73,12 @@ class Operations:
         if stands_at != NEWEST:
             return Check("database", is_good=False, detail=f"stands at {stands_at}, not at {NEWEST}")
         return Check("database", is_good=True, detail=f"writable, at migration {NEWEST}")
+
+    def _storage_check(self) -> Check:
+        problem = self.storage.problem()
+        return Check(
+            "storage", is_good=problem is None, detail=problem or f"writable, at {self.storage.place}"
+        )
 
     def _scoring_check(self) -> Check:
         if not self.is_scoring():

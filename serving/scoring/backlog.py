@@ -18,7 +18,7 @@ from data.study import Study
 from models.artifact import Artifact
 from models.registry import Registry
 from serving.audit.trail import AuditTrail
-from serving.errors import ServiceError
+from serving.errors import Problem, ServiceError
 from serving.scoring.record import stored_score
 from serving.scoring.result import Status, StudyScore
 from serving.scoring.traces import scored_study, unscored_study
@@ -168,6 +168,10 @@ class Backlog:
             self._settle(stored, "failed", error.reason, error.problem, NoScore.FAILED)
             return True
         except ServiceError as error:
+            if error.problem is Problem.STORAGE_UNAVAILABLE:  # this passes: it waits, and is no attempt
+                with self._database.writing() as connection:
+                    hand_back(connection, [stored.id])
+                raise
             self._settle(stored, "failed", error.problem, error.detail, NoScore.FAILED)
             return True
         except Exception as error:

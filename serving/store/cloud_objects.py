@@ -165,7 +165,8 @@ class CloudObjects(ObjectStore):
         source, target = _key(sha256, aside=back), _key(sha256, aside=not back)
         with self._saying_why():
             try:
-                obstore.copy(self._store, source, target)
+                # Within a transaction, so it must not take long; an object that someone asks for may.
+                obstore.copy(self._store if back else self._hasty, source, target)
             except FileNotFoundError:
                 return False
             self._delete(source)
@@ -208,6 +209,10 @@ class CloudObjects(ObjectStore):
         with self._saying_why():
             obstore.put(self._hasty, "probe", b"firstread", use_multipart=False)
             return to_us(obstore.head(self._hasty, "probe")["last_modified"])
+
+    def clear_unfinished(self, *, before_us: int) -> int:
+        """Clear the cache; parts that never became an object are for a rule of the bucket to remove."""
+        return self._cache.clear_unfinished(before_us=before_us)
 
     def _upload(self, file: Path, item: StoredObject) -> StoredObject:
         was_there = self.head(item.sha256) is not None

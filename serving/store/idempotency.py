@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, func, select
 
 from serving.store.tables import idempotency
 
@@ -34,3 +34,18 @@ def keep_answer(connection: Connection, given: GivenAnswer, *, site: str, key: s
             answered_at=now_us,
         )
     )
+
+
+def prune_answers(connection: Connection, *, before_us: int) -> int:
+    """Forget the answers that were given before a time; gives their number.
+
+    A sender that repeats a request later than that has it carried out anew: the same bytes give the same
+    study, so nothing is counted twice.
+    """
+    return connection.execute(delete(idempotency).where(idempotency.c.answered_at < before_us)).rowcount
+
+
+def count_answers(connection: Connection, *, before_us: int) -> int:
+    """Give how many answers were given before a time."""
+    query = select(func.count()).select_from(idempotency).where(idempotency.c.answered_at < before_us)
+    return connection.execute(query).scalar_one()

@@ -175,6 +175,16 @@ class LocalObjects(ObjectStore):
                 f"The folder {self.folder} cannot be written ({error.strerror}): mend its disk or rights.",
             ) from error
 
+    def clear_unfinished(self, *, before_us: int) -> int:
+        """Remove the temporary files of processes that ended while they wrote."""
+        n_removed = 0
+        for path in self.folder.glob(f"{_PREFIX}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime_ns // 1000 < before_us:
+                    path.unlink()
+                    n_removed += 1
+        return n_removed
+
     def _found(self, sha256: str) -> Path:
         path = self.path_of(sha256)
         if not path.exists():  # someone still asks for it: if it was set aside, then by mistake

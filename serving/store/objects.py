@@ -110,6 +110,10 @@ class ObjectStore(ABC):
             If it cannot be written, within seconds and without many attempts.
         """
 
+    @abstractmethod
+    def clear_unfinished(self, *, before_us: int) -> int:
+        """Remove what writings left behind that were cut off before a time; gives the number of files."""
+
     @property
     @abstractmethod
     def place(self) -> str:

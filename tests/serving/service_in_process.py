@@ -21,6 +21,7 @@ from serving.intake.gather import Limits
 from serving.intake.service import Intake
 from serving.intake.upload import UploadLimits
 from serving.operations.service import Operations
+from serving.operations.storage import StorageCheck
 from serving.scoring.backlog import Backlog
 from serving.scoring.result import StudyScore
 from serving.scoring.scorer import Scorer
@@ -108,6 +109,7 @@ def in_process(
         provider="CPUExecutionProvider",
         database=database,
         registry=registry,
+        storage=StorageCheck(objects, spool, min_free_bytes=0),
         is_scoring=lambda: True,
         n_workers=lambda: 1,
         rejections=lambda: dict(intake.rejections),

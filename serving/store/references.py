@@ -1,0 +1,31 @@
+"""Which objects the images refer to: what the collection asks before it takes one away."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, distinct, func, select
+
+from serving.store.tables import instances, objects
+
+# SQLite before 3.32 takes 999 values.
+_HASHES_A_QUERY = 500
+
+
+def unreferenced(connection: Connection, sha256s: Sequence[str]) -> list[str]:
+    """Give those of some hashes that no image of any site has."""
+    found: list[str] = []
+    for start in range(0, len(sha256s), _HASHES_A_QUERY):
+        part = sha256s[start : start + _HASHES_A_QUERY]
+        query = select(instances.c.sha256).where(instances.c.sha256.in_(part)).distinct()
+        known = set(connection.execute(query).scalars())
+        found.extend(sha256 for sha256 in part if sha256 not in known)
+    return found
+
+
+def forget_object(connection: Connection, sha256: str) -> None:
+    """Remove the row of an object that no image refers to."""
+    connection.execute(delete(objects).where(objects.c.sha256 == sha256))
+
+
+def count_referenced(connection: Connection) -> int:
+    """Give how many objects the images of all sites refer to."""
+    return connection.execute(select(func.count(distinct(instances.c.sha256)))).scalar_one()
