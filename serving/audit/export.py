@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from itertools import islice
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
 
 from serving.audit.dicom_messages import audit_message
 from serving.audit.fhir import audit_event_r4, audit_event_r5
 from serving.store.audit import patient_identifiers, read_rows
 from serving.store.audit_chain import AuditRow
 from serving.store.times import from_us
+
+if TYPE_CHECKING:  # the database has one home, the store
+    from sqlalchemy import Connection
 
 _ROWS_AT_A_TIME = 500
 
@@ -39,7 +41,7 @@ class Selection:
     study_uid: str | None = None
 
 
-def export(connection: Connection, selection: Selection, form: Format) -> Iterator[str]:
+def export(connection: "Connection", selection: Selection, form: Format) -> Iterator[str]:
     """Yield the chosen rows as lines, a few hundred in memory at a time."""
     rows = read_rows(
         connection,
@@ -58,7 +60,7 @@ def export(connection: Connection, selection: Selection, form: Format) -> Iterat
 
 
 def _documents(
-    connection: Connection,
+    connection: "Connection",
     rows: Iterator[AuditRow],
     write: Callable[[AuditRow, tuple[str, str] | None], str],
 ) -> Iterator[str]:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
 
 from serving.audit.checkpoints import sign_checkpoint, sign_purge
 from serving.audit.head import Head, HeadFile
@@ -22,6 +21,9 @@ from serving.store.audit_chain import Action, ActorKind, AuditEvent, AuditRow, L
 from serving.store.database import Database
 from serving.store.sites import LOCAL_SITE
 from serving.store.times import now_us
+
+if TYPE_CHECKING:  # the database has one home, the store
+    from sqlalchemy import Connection
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ _ROWS_A_BATCH = 100
 class Act:
     """A transaction and what it leaves in the trail; what is not committed leaves nothing."""
 
-    connection: Connection
+    connection: "Connection"
     _head: HeadFile
     last: Link | None = field(default=None)
 
@@ -179,7 +181,7 @@ class AuditTrail:
         assert act.last is not None
         self._head.commit(act.last, is_forced=True)
 
-    def _compare(self, connection: Connection, act: Act, link: Link) -> None:
+    def _compare(self, connection: "Connection", act: Act, link: Link) -> None:
         try:
             head = self._head.read()
         except ValueError:
@@ -201,7 +203,7 @@ class AuditTrail:
         return AuditEvent(action, SERVICE, LOCAL_SITE, self.clock(), details=details)
 
 
-def end_problem(connection: Connection, head: Head, link: Link) -> str | None:
+def end_problem(connection: "Connection", head: Head, link: Link) -> str | None:
     """Say how the end of the trail contradicts its head file: ``truncated``, ``rewritten`` or not (None)."""
     if link.seq < head.committed.seq:
         return "truncated"
