@@ -25,6 +25,10 @@ class Reason(StrEnum):
     NOT_DICOM = "not-dicom"
     UNSUPPORTED_ENCODING = "unsupported-encoding"
     UNSUPPORTED_CONTENT = "unsupported-content"
+    BURNED_IN_TEXT = "burned-in-text"
+    RECOGNIZABLE_FACE = "recognizable-face"
+    CONSENT_WITHHELD = "consent-withheld"
+    NAME_TAKEN = "name-taken"
     ARCHIVE_BOMB = "archive-bomb"
     ARCHIVE_UNSAFE_PATH = "archive-unsafe-path"
     ARCHIVE_CORRUPT = "archive-corrupt"
@@ -119,3 +123,20 @@ class MissingImagesError(ManifestError):
 
 class FoldError(DataError):
     """Folds that cannot be made or that tear a group apart."""
+
+
+class KeyFileError(DataError):
+    """A file that cannot be the secret behind pseudonyms.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    problem : str
+        What was wrong, in a clause.
+    """
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{path} {problem}; make one by: openssl rand -hex 32 > KEY")

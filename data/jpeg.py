@@ -22,6 +22,7 @@ MAX_SCANS = 100
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 _END_OF_IMAGE, _START_OF_SCAN, _APP1, _APP2, _APP14 = 0xD9, 0xDA, 0xE1, 0xE2, 0xEE
+_TEXTS = frozenset({_APP1, 0xEC, 0xED, 0xFE})
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
@@ -141,6 +142,34 @@ def decode(data: bytes, header: JpegHeader, name: str, *, at_least_px: int | Non
         return picture[..., 0]
     # Adobe's programs store the paper that shows through, everyone else the ink.
     return 255 - picture if header.n_components == 4 and header.is_adobe else picture
+
+
+def without_texts(data: bytes) -> bytes:
+    r"""Overwrite EXIF, XMP, IPTC and comments before a JPEG's first scan with zeros; no length changes.
+
+    What is no JPEG (RLE, JPEG 2000) is given back as it is.
+
+    Examples
+    --------
+    >>> without_texts(bytes.fromhex("ffd8 fffe 0005 414243 ffda"))
+    b'\xff\xd8\xff\xfe\x00\x05\x00\x00\x00\xff\xda'
+    """
+    if not data.startswith(b"\xff\xd8\xff"):
+        return data
+    blanked = bytearray(data)
+    position = 2
+    while found := _MARKER.search(data, position):
+        marker, position = found[1][0], found.end()
+        if marker in {_START_OF_SCAN, _END_OF_IMAGE} or position + 2 > len(data):
+            break
+        if marker in _WITHOUT_LENGTH:
+            continue
+        (length,) = struct.unpack_from(">H", data, position)
+        end = min(position + max(length, 2), len(data))
+        if marker in _TEXTS:
+            blanked[position + 2 : end] = bytes(end - position - 2)
+        position = end
+    return bytes(blanked)
 
 
 def _end_of_scan(data: bytes, start: int) -> int:
