@@ -4,6 +4,7 @@ import typer
 
 from serving.audit.command import audit
 from serving.catalogue.command import models
+from serving.exporting.command import export
 from serving.hosting.command import demo, serve
 from serving.housekeeping.command import admin
 from serving.scoring.command import score
@@ -14,6 +15,7 @@ app.command()(score)
 app.command()(serve)
 app.command()(demo)
 app.command()(simulate)
+app.command()(export)
 app.add_typer(models, name="models")
 app.add_typer(admin, name="admin")
 app.add_typer(audit, name="audit")

@@ -1,0 +1,1 @@
+"""Images that leave the house without their patients."""
