@@ -130,8 +130,12 @@ def fit_pooling(
     Notes
     -----
     For each of `SHARPNESSES` scale and bias are a logistic regression of the label on the pooled log-odds,
-    its slope drawn to 0 by a normal prior of 2.5 on the standardised scale, solved by Newton's method. The
-    sharpness under which studies left out are most likely is taken; scale and bias are then those of all.
+    its slope drawn to 0 by a normal prior of 2.5 on the standardised scale, solved by Newton's method. Of
+    the sharpnesses under which studies left out are about as likely as under the best (within one standard
+    error of the difference, Breiman's rule), the smallest is taken; scale and bias are then those of all.
+
+    With the best itself, four fifths of CT-ICH's 64 studies asked for 0, and one choice for 2, by chance: the
+    study's cross-fitted AUC was .829 with it, and .858 with this rule.
     """
     labels = np.asarray(is_positive, np.bool_)
     n_each = (int(labels.sum()), int((~labels).sum()))
@@ -145,14 +149,14 @@ def fit_pooling(
     log_odds = [
         _log_odds(np.asarray(logits, np.float64) / temperature, is_finding) for logits in frame_logits
     ]
-    best: tuple[float, float, NDArray[np.float64]] | None = None
-    for sharpness in SHARPNESSES:
-        pooled = np.array([_attention_mean(values, sharpness) for values in log_odds])
-        loss = _loss_left_out(pooled, labels)
-        if best is None or loss < best[0] - 1e-9:
-            best = loss, sharpness, pooled
-    assert best is not None
-    _, sharpness, pooled = best
+    pooled_by = [
+        np.array([_attention_mean(values, sharpness) for values in log_odds]) for sharpness in SHARPNESSES
+    ]
+    losses = np.array([_losses_left_out(pooled, labels) for pooled in pooled_by])
+    worse_by = losses - losses[losses.mean(axis=1).argmin()]
+    errors = worse_by.std(axis=1) / np.sqrt(labels.size)
+    place = int(np.flatnonzero(worse_by.mean(axis=1) <= errors + 1e-9)[0])
+    sharpness, pooled = SHARPNESSES[place], pooled_by[place]
     scale, bias = _fit_logistic(pooled, labels)
     if not scale > 0:
         raise ValueError(
@@ -215,8 +219,8 @@ def _attention_mean(log_odds: NDArray[np.float64], sharpness: float) -> float:
     return float(softmax(sharpness * log_odds) @ log_odds)
 
 
-def _loss_left_out(pooled: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
-    """Give the mean of ``-log p`` of the labels, each by a fit without it, in nats."""
+def _losses_left_out(pooled: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Give ``-log p`` of each label by a fit without it, (n_studies,) nats."""
     # dealt by rank within each kind, so that no part lacks one of them
     part = np.empty(labels.size, np.intp)
     for kind in (labels, ~labels):
@@ -228,7 +232,7 @@ def _loss_left_out(pooled: NDArray[np.float64], labels: NDArray[np.bool_]) -> fl
         scale, bias = _fit_logistic(pooled[~left_out], labels[~left_out])
         signs = np.where(labels[left_out], 1.0, -1.0)
         losses[left_out] = np.logaddexp(0.0, -signs * (scale * pooled[left_out] + bias))
-    return float(losses.mean())
+    return losses
 
 
 def _fit_logistic(values: NDArray[np.float64], labels: NDArray[np.bool_]) -> tuple[float, float]:
