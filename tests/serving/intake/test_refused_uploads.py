@@ -19,8 +19,11 @@ from serving.intake.endpoints import receive
 from serving.intake.gather import Limits
 from serving.intake.upload import Upload, UploadLimits
 from serving.settings import Settings
+from serving.store.audit_chain import ActorKind, Who
 from serving.store.sites import LOCAL_SITE
 from tests.serving.service_in_process import MEBIBYTE, Service, in_process, photograph, zipped
+
+SENDER = Who(ActorKind.ANONYMOUS, "anonymous", address="192.0.2.7", request_id="r1")
 
 
 @pytest.fixture
@@ -162,6 +165,6 @@ def test_an_upload_whose_sender_goes_away_leaves_nothing(service: Service, tmp_p
         arrive,
     )
     with pytest.raises(ServiceError, match="connection ended") as caught:
-        asyncio.run(receive(request, service.intake, site=LOCAL_SITE))
+        asyncio.run(receive(request, service.intake, site=LOCAL_SITE, who=SENDER))
     assert isinstance(caught.value.__cause__, ClientDisconnect)
     assert list((tmp_path / "spool").iterdir()) == []

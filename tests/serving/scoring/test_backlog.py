@@ -16,7 +16,7 @@ from serving.scoring.backlog import Backlog
 from serving.scoring.result import StudyScore, rejected_score
 from serving.scoring.scorer import Scorer
 from serving.store.database import Database
-from serving.store.objects import ObjectStore
+from serving.store.local_objects import LocalObjects
 from serving.store.receipt import ArrivedInstance
 from serving.store.scores import newest_score
 from serving.store.sites import LOCAL_SITE
@@ -59,7 +59,7 @@ class Setting:
         self.folder = folder
         self.database = database
         self.pool = PoolOnDemand(models)
-        self.objects = ObjectStore(folder / "objects")
+        self.objects = LocalObjects(folder / "objects")
         self.backlog = Backlog(
             database=database,
             trail=open_trail(database, folder),
