@@ -50,6 +50,10 @@ _ABSTENTION_MISSING = (
     "**Missing**: how well it tells foreign pictures was not measured when this version was exported."
 )
 _OTHERS = "Other versions stand beside this one's folder; `firstread models list` says which is in charge."
+_TRAINED_IT_TOO = (
+    "**Measured on the network that ships, which was refitted on all folds: pictures of its own kind "
+    "trained it too.**"
+)
 
 
 def report(card: ModelCard, recipe: Recipe, run: Run, folder: Path) -> Path:
@@ -69,15 +73,16 @@ def report(card: ModelCard, recipe: Recipe, run: Run, folder: Path) -> Path:
     _draw_curves(card, trials, folder)
     measured, strangers = read_groups(run), read_abstention(run)
     statement = statement_of(recipe.source.kind)
+    seen_before = f"\n\n{_TRAINED_IT_TOO}" if recipe.folds.cross else ""
     text = render(
         card,
         statement,
         served=[fairness.section(measured), groups.section(measured)],
-        evidence=evidence_curves.section(read_evidence(run)),
+        evidence=evidence_curves.section(read_evidence(run)) + seen_before,
         failed=failures.section(card, failures.find_failures(card, trials.judged)),
         data=data_section.section(card, recipe, statement, data_section.read_parts(recipe, run), measured),
         made=making_section.section(card, recipe, run),
-        abstained="" if strangers is None else abstention.section(strangers),
+        abstained="" if strangers is None else abstention.section(strangers) + seen_before,
     )
     path = folder / "CARD.md"
     with replacing(path) as file:
