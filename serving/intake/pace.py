@@ -28,7 +28,7 @@ class Pace:
         --------
         >>> Pace(start_s=60, min_bytes_per_s=1024).seconds_left(10_240, elapsed_s=50)
         20.0
-        >>> Pace(max_s=100).seconds_left(10**9, elapsed_s=99)
+        >>> Pace(max_s=100.0).seconds_left(10**9, elapsed_s=99)
         1.0
         """
         return min(self.max_s, self.start_s + n_bytes / self.min_bytes_per_s) - elapsed_s

@@ -410,7 +410,7 @@ def test_the_operator_is_told_what_runs_and_whether_it_can_work(service: Service
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
     behind = service.client.get("/readyz")
     assert behind.status_code == 503
-    assert behind.json()["checks"][0]["detail"] == "stands at 0000, not at 0001"
+    assert behind.json()["checks"][0]["detail"] == "stands at 0000, not at 0002"
 
 
 def test_every_answer_carries_an_id_and_the_protecting_headers(service: Service) -> None:
