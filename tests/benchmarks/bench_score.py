@@ -1,13 +1,13 @@
 """`firstread score` on 500 photographs against decode and ONNX Runtime without our code around them."""
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from models.artifact import read_artifact
 from models.registry import shipped_folder
-from tests.benchmarks.material import BenchmarkSkippedError, ham_photographs
+from tests.benchmarks.material import ham_photographs
 from tests.benchmarks.measuring import Figure, in_turn
 
 N_PHOTOGRAPHS = 500
@@ -15,10 +15,10 @@ N_PHOTOGRAPHS = 500
 
 def measure() -> list[Figure]:
     """Time both as whole processes, from start to exit, on the same number of processes."""
-    model = shipped_folder() / "derm-lesion" / "1"
-    if not (model / "model.onnx").is_file():
-        raise BenchmarkSkippedError(f"{model} is not here")
-    side = json.loads((model / "card.json").read_text(encoding="utf-8"))["input"]["height"]
+    (model,) = (path.parent for path in (shipped_folder() / "derm-lesion").glob("*/card.json"))
+    artifact = read_artifact(model)
+    network, _ = artifact.variant(artifact.cpu_precision)  # the one that `firstread score` runs
+    side = artifact.card.input.height
     photographs = ham_photographs(N_PHOTOGRAPHS)
     n_jobs = len(os.sched_getaffinity(0))
     program = Path(sys.executable).with_name("firstread")
@@ -34,7 +34,7 @@ def measure() -> list[Figure]:
 
     def bare() -> None:
         done = subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks.bare", model / "model.onnx", str(side), str(n_jobs)],
+            [sys.executable, "-m", "tests.benchmarks.bare", network, str(side), str(n_jobs)],
             input="\n".join(map(str, photographs)),
             check=True,
             capture_output=True,
