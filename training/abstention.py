@@ -11,6 +11,7 @@ from models.card import Colour, Interval, Metric
 from models.measures import auc, bootstrap_interval
 from models.novelty import judge
 from models.runtime import Session
+from training import markdown
 from training.dataset import LabelledSet, Pixels
 from training.foreign import ForeignSet, made_sets, other_sets, sample_photographs
 from training.looks import Looks, looks_of, ordinarily_changed
@@ -192,11 +193,12 @@ def section(figures: AbstentionFigures) -> str:
         "grain, compression; the model should not mind them. A blur is heavy from a standard deviation of a",
         "24th of the side on.",
         "",
-        "| pictures | number | abstained from | AUROC |",
-        "| --- | --- | --- | --- |",
-        *(
-            f"| {one.kind} | {one.abstained.n} | {_text(one.abstained)} | {_text(one.auroc)} |"
-            for one in (figures.own, figures.changed, *figures.foreign)
+        markdown.table(
+            ("pictures", "number", "abstained from", "AUROC"),
+            [
+                (one.kind, str(one.abstained.n), _text(one.abstained), _text(one.auroc))
+                for one in (figures.own, figures.changed, *figures.foreign)
+            ],
         ),
     ]
     if figures.missing:
@@ -241,6 +243,4 @@ def _part(scores: Floats, origins: NDArray[np.str_], seed: int) -> Interval:
 
 
 def _text(interval: Interval | None) -> str:
-    if interval is None:
-        return ""
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+    return "" if interval is None else markdown.figure(interval)

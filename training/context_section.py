@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.card import Interval, ModelCard, PatientFactors
+from models.card import ModelCard, PatientFactors
+from training import markdown
 
 _TITLE = "## Patient's context"
 _THRESHOLDS = (
@@ -30,13 +31,14 @@ def section(card: ModelCard) -> str:
         f"changes nothing. Fitted on {factors.n} images ({factors.fitted_on}).{_left_out(factors)}"
     )
     points = [
-        (point.name, _text(point.sensitivity), _text(point.specificity)) for point in factors.operating_points
+        (point.name, markdown.figure(point.sensitivity), markdown.figure(point.specificity))
+        for point in factors.operating_points
     ]
     parts = [_TITLE, introduction, _gains(factors)]
     if by_age := _by_age(factors):
         parts += [_AGES, by_age]
     if points:
-        parts += [_THRESHOLDS, _table(("point", "sensitivity", "specificity"), points)]
+        parts += [_THRESHOLDS, markdown.table(("point", "sensitivity", "specificity"), points)]
     return "\n\n".join([*parts, _CAUTION, _levels(factors, card.class_keys)])
 
 
@@ -51,23 +53,27 @@ def _by_age(factors: PatientFactors) -> str:
     rows = [
         (
             group.removeprefix("with context, "),
-            _text(figure),
-            _text(figure_of[group, f"{name}_gain"], sign="+"),
+            markdown.figure(figure),
+            markdown.figure(figure_of[group, f"{name}_gain"], sign="+"),
         )
         for (group, name), figure in figure_of.items()
         if group != "with context" and (group, f"{name}_gain") in figure_of
     ]
-    return _table(("age in years", *_COMPARED), rows) if rows else ""
+    return markdown.table(("age in years", *_COMPARED), rows) if rows else ""
 
 
 def _gains(factors: PatientFactors) -> str:
     figure_of = {metric.name: metric.figure for metric in factors.metrics if metric.group == "with context"}
     rows = [
-        (name.replace("_", " "), _text(figure), _text(figure_of[f"{name}_gain"], sign="+"))
+        (
+            name.replace("_", " "),
+            markdown.figure(figure),
+            markdown.figure(figure_of[f"{name}_gain"], sign="+"),
+        )
         for name, figure in figure_of.items()
         if f"{name}_gain" in figure_of
     ]
-    return _table(("figure", *_COMPARED), rows)
+    return markdown.table(("figure", *_COMPARED), rows)
 
 
 def _levels(factors: PatientFactors, class_keys: Sequence[str]) -> str:
@@ -76,14 +82,4 @@ def _levels(factors: PatientFactors, class_keys: Sequence[str]) -> str:
         for term in factors.terms
         for level, row in zip(term.levels, term.log_ratios, strict=True)
     ]
-    return _table(("field", "level", *class_keys), rows)
-
-
-def _text(interval: Interval, *, sign: str = "") -> str:
-    low, high = f"{interval.low:{sign}.3f}", f"{interval.high:{sign}.3f}"
-    return f"{interval.value:{sign}.3f} ({low} to {high})"
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown.table(("field", "level", *class_keys), rows)

@@ -22,6 +22,7 @@ from models.calibration import softmax
 from models.card import Interval
 from models.measures import bootstrap_interval
 from models.runtime import Session
+from training import markdown
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -246,10 +247,13 @@ def section(figures: EvidenceFigures) -> str:
         gains = (
             ("", "")
             if name == "own"
-            else (_text(figures.deletion_gain[name]), _text(figures.insertion_gain[name]))
+            else (
+                markdown.figure(figures.deletion_gain[name], sign="+"),
+                markdown.figure(figures.insertion_gain[name], sign="+"),
+            )
         )
         areas = (f"{figures.deletion_area[name]:.3f}", f"{figures.insertion_area[name]:.3f}")
-        rows.append(f"| {name} | {areas[0]} | {gains[0]} | {areas[1]} | {gains[1]} |")
+        rows.append((name, areas[0], gains[0], areas[1], gains[1]))
     return "\n".join(
         [
             "## Evidence",
@@ -259,9 +263,9 @@ def section(figures: EvidenceFigures) -> str:
             "of a map: the model's own, the same shifted by chance, and the middle first. A gain above 0",
             "(95 % interval, lesions or patients resampled whole) says that the model's own map knows more.",
             "",
-            "| map | deletion area | gain of the own | insertion area | gain of the own |",
-            "| --- | --- | --- | --- | --- |",
-            *rows,
+            markdown.table(
+                ("map", "deletion area", "gain of the own", "insertion area", "gain of the own"), rows
+            ),
         ]
     )
 
@@ -302,7 +306,3 @@ def _centred(shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 def _areas(fractions: Floats, curves: Floats) -> Floats:
     return np.asarray(np.trapezoid(curves, fractions, axis=1), np.float64)
-
-
-def _text(interval: Interval) -> str:
-    return f"{interval.value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"

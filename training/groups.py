@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from models.calibration import expected_calibration_error, score_of, wilson_interval
 from models.card import Interval, Metric
 from models.measures import auc, auc_of_classes, bootstrap_interval, recall_of_classes
+from training import markdown
 from training.attributes import SKIN_TONE, Attribute
 
 Floats = NDArray[np.float64]
@@ -362,7 +363,7 @@ def _gap_by_chance(intervals: Sequence[Interval], seed: int) -> float:
 def _attribute_section(attribute: AttributeFigures) -> str:
     groups = [*attribute.groups, *([attribute.unknown] if attribute.unknown else [])]
     names = list(groups[0].figures)
-    text = f"### By {attribute.name}\n\n" + _table(
+    text = f"### By {attribute.name}\n\n" + markdown.table(
         ("group", "images", "cases", *map(_title, names)),
         [
             (
@@ -383,7 +384,7 @@ def _attribute_section(attribute: AttributeFigures) -> str:
     return (
         text
         + "\n\n"
-        + _table(("gap in", "highest", "lowest", "difference (95 % interval)", "by chance"), gaps)
+        + markdown.table(("gap in", "highest", "lowest", "difference (95 % interval)", "by chance"), gaps)
     )
 
 
@@ -394,12 +395,7 @@ def _title(figure: str) -> str:
 def _text(interval: Interval | None) -> str:
     if interval is None:
         return TOO_FEW
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown.figure(interval)
 
 
 def _n_lesions(judged: JudgedSet, rows: Rows) -> int:

@@ -1,6 +1,7 @@
 """Tables and figures as the card's Markdown writes them."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from models.card import Interval
 
@@ -19,12 +20,14 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def figure(interval: Interval) -> str:
-    """Give a figure with its 95 % interval.
+def figure(interval: Interval, *, sign: Literal["", "+"] = "") -> str:
+    """Give a figure with its 95 % interval; a difference with a sign before each number.
 
     Examples
     --------
     >>> figure(Interval(value=0.5, low=0.25, high=0.75, n=8))
     '0.500 (0.250 to 0.750)'
+    >>> figure(Interval(value=0.5, low=-0.25, high=0.75, n=8), sign="+")
+    '+0.500 (-0.250 to +0.750)'
     """
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+    return f"{interval.value:{sign}.3f} ({interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
