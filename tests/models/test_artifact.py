@@ -12,6 +12,7 @@ import pytest
 from models.artifact import Artifact, read_artifact, write_artifact
 from models.card import ModelCard
 from models.errors import ArtifactError
+from tests.power_cut import cut_power
 from tests.tiny_model import tiny_card, tiny_graph, tiny_novelty, write_tiny_artifact
 
 Change = Callable[[dict[str, object]], object]
@@ -167,14 +168,7 @@ def test_a_write_that_stops_leaves_nothing_that_could_be_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_written: int
 ) -> None:
     """Every fsync in turn is the last thing that happens, as when power fails."""
-    done: list[int] = []
-
-    def fail(descriptor: int) -> None:
-        done.append(descriptor)
-        if len(done) > n_written:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("os.fsync", fail)
+    done = cut_power(monkeypatch, after=n_written)
     folder = tmp_path / "tiny" / "1"
     try:
         write_artifact(folder, onnx=tiny_graph(), card=tiny_card(), novelty=tiny_novelty())

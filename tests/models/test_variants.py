@@ -12,6 +12,7 @@ from models.errors import ArtifactError
 from models.registry import shipped_folder
 from models.runtime import Session
 from serving.scoring.score import identity
+from tests.power_cut import cut_power
 from tests.tiny_model import (
     tiny_card,
     tiny_graph,
@@ -177,14 +178,7 @@ def test_a_write_that_stops_leaves_nothing_that_could_be_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_written: int
 ) -> None:
     """Every fsync in turn is the last thing that happens, as when power fails."""
-    done: list[int] = []
-
-    def fail(descriptor: int) -> None:
-        done.append(descriptor)
-        if len(done) > n_written:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("os.fsync", fail)
+    done = cut_power(monkeypatch, after=n_written)
     folder = tmp_path / "tiny" / "1"
     card = tiny_card() | {"variants": tiny_variants()}
     try:

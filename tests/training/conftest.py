@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.training.program import Program, program_in
+
 # What tells the three classes apart: the colour of a blob.
 COLOURS = {"mel": (60, 30, 30), "nv": (150, 100, 60), "vasc": (190, 40, 60)}
 N_LESIONS = 15
@@ -166,3 +168,9 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recipes") / "tiny.toml"
     path.write_text(RECIPE, encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Program:
+    """Run `firstread-train` with some arguments."""
+    return program_in(monkeypatch, capfd)

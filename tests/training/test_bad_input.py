@@ -3,47 +3,17 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.training.program import Program, Said
 from training import saving
 from training.checkpoint import read_progress
-from training.cli import main
 
 CLASSES = ("mel", "nv", "vasc")
-
-
-class Said(NamedTuple):
-    """What a program answered."""
-
-    status: int
-    out: str
-    err: str
-
-
-Program = Callable[..., Said]
-
-
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Program:
-    """Run `firstread-train` with some arguments."""
-
-    def run(*arguments: object) -> Said:
-        monkeypatch.setattr("sys.argv", ["firstread-train", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        out, err = capfd.readouterr()
-        return Said(status, out, err)
-
-    return run
 
 
 def stops(said: Said) -> str:

@@ -1,7 +1,6 @@
 """What `fit --check` finds in a set of one's own, photographs and DICOM mixed, and what becomes of one."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from PIL import Image
 
 from data.dicom.writing import ObjectInfo, write_photograph
 from models.artifact import read_artifact
-from training.cli import main
+from tests.training.program import Program
 
 COLOURS = {"mel": (60, 30, 30), "nv": (150, 100, 60), "vasc": (190, 40, 60)}
 N_GROUPS = 15
@@ -58,23 +57,6 @@ def write(path: Path, drawn: NDArray[np.uint8]) -> None:
     else:
         info = ObjectInfo(seed=path.stem, label="SYNTHETIC", patient_id=path.stem)
         write_photograph(path, drawn, info=info)
-
-
-Program = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Program:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["firstread-train", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        return (status, *capfd.readouterr())
-
-    return run
 
 
 def check(program: Program, recipe: Path) -> tuple[int, str, str, dict[str, Any]]:
