@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from tests.journeys.kills.campaign import Plan, run
+from tests.journeys.kills.report import summary
+
+
+def test_kill_9_at_random_moments_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    plan = Plan(n_kills=6, seed=4, n_senders=3, longest_between_s=1.0)
+
+    campaign = run(plan, tmp_path, database="sqlite")
+
+    found = campaign.reckoning
+    assert not [*found.lost, *found.scored_twice, *found.not_in_queue, *found.faults], summary(campaign)
+    assert found.counts["acknowledged"] > 20
+    assert sum(found.left_behind.values()) == 0
