@@ -5,6 +5,7 @@ from importlib import metadata
 from ipaddress import ip_address
 
 from fastapi import Depends, FastAPI, Request
+from starlette.types import ASGIApp
 
 from serving.errors import Problem, ServiceError
 from serving.intake import endpoints as intake_endpoints
@@ -15,6 +16,7 @@ from serving.problems import RESPONSES, answer_with_problems
 from serving.protection import Protection
 from serving.studies import endpoints as studies_endpoints
 from serving.studies.service import Studies
+from serving.telemetry.access import Access
 from serving.web import endpoints as web_endpoints
 from serving.worklist import endpoints as worklist_endpoints
 from serving.worklist.service import Worklist
@@ -63,6 +65,14 @@ def _is_address(name: str) -> bool:
     return True
 
 
+class _Application(FastAPI):
+    """Wraps the answers to faults too, which Starlette gives outside of what is added to an application."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put the layers around the routes, the outermost first."""
+        return Protection(Access(super().build_middleware_stack()))
+
+
 def create_app(
     *,
     intake: Intake,
@@ -72,7 +82,7 @@ def create_app(
     host_names: Collection[str] = (),
 ) -> FastAPI:
     """Build the application around its parts; `host_names` are those under which it may be reached."""
-    app = FastAPI(
+    app = _Application(
         title="firstread",
         summary="Receives studies, scores them and orders the worklist. For prioritisation only.",
         version=metadata.version("firstread"),
@@ -83,7 +93,6 @@ def create_app(
         dependencies=[Depends(refuse_unknown_hosts(host_names)), Depends(refuse_foreign_pages)],
     )
     answer_with_problems(app)
-    app.add_middleware(Protection)
     app.include_router(intake_endpoints.build_router(intake))
     app.include_router(worklist_endpoints.build_router(worklist))
     app.include_router(studies_endpoints.build_router(studies))

@@ -1,6 +1,5 @@
 """Every error as a problem document (RFC 9457): a code for programs, a sentence for people."""
 
-import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -11,8 +10,6 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from serving.errors import Problem, ServiceError
-
-log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -93,10 +90,7 @@ def answer_with_problems(app: FastAPI) -> None:
         return answer
 
     @app.exception_handler(Exception)
-    def _failed(request: Request, error: Exception) -> JSONResponse:
-        log.error(
-            "request %s failed: %r", request_id(request), error
-        )  # its traceback follows from the server
+    def _failed(request: Request, _error: Exception) -> JSONResponse:  # serving.telemetry.access logs it
         return document(
             request,
             Problem.FAILED,

@@ -6,6 +6,8 @@ import secrets
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.telemetry.naming import naming
+
 # Nothing from elsewhere, no inline script; the pages' own styles and one script come from /assets.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -52,7 +54,8 @@ class Protection:
                 message["body"] = b""
             await send(message)
 
-        await self._app(scope, receive, send_protected)
+        with naming(request_id=request_id):
+            await self._app(scope, receive, send_protected)
 
 
 def _given_id(scope: Scope) -> str | None:

@@ -54,6 +54,11 @@ class Settings(BaseSettings):
         default=(SHIPPED_MODELS,), description="Folders of models, separated as in PATH."
     )
 
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="Of the log on stderr; auto: text at a terminal, JSON elsewhere."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
     policy: Path | None = Field(
         default=None, description="A hospital's own times to reading; else serving/worklist/policy.toml."
     )

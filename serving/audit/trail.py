@@ -126,7 +126,7 @@ class AuditTrail:
     def note(self, event: AuditEvent) -> None:
         """Append an event of its own, as of something seen; threads that come together share one commit."""
         if len(self._waiting) == _MOST_OWED:
-            log.critical("an event of the audit trail is lost, too many wait: %s", self._waiting[0])
+            log.critical("an event of the audit trail is lost, too many wait: %s", self._waiting[0].action)
         self._waiting.append(event)
         self._append_waiting()
 

@@ -54,11 +54,13 @@ def serve(
     """
     from serving.hosting.server import address_of, open_socket, serve_until_stopped
     from serving.hosting.service import running
+    from serving.telemetry.logs import LogTerms, start_logs
 
     with one_sentence_on_failure():
         settings = read_settings(
             host=host, port=port, home=home, models=tuple(models) if models else None, workers=workers
         )
+        start_logs(LogTerms(settings.log_format, settings.log_level))
         listener = open_socket(settings.host, settings.port, allow_remote=allow_remote)
         with listener, running(settings) as service:
 
@@ -82,6 +84,7 @@ def demo(*, port: Port = None, home: Home = None, models: Models = None, workers
     from serving.hosting.sender import send
     from serving.hosting.server import address_of, open_socket, serve_until_stopped
     from serving.hosting.service import running
+    from serving.telemetry.logs import LogTerms, start_logs
 
     with (
         one_sentence_on_failure(),
@@ -93,6 +96,7 @@ def demo(*, port: Port = None, home: Home = None, models: Models = None, workers
             models=tuple(models) if models else None,
             workers=workers,
         )
+        start_logs(LogTerms(settings.log_format, settings.log_level))
         try:
             listener = open_socket("127.0.0.1", settings.port, allow_remote=False)
         except StartError:

@@ -67,6 +67,7 @@ def serve_until_stopped(app: FastAPI, listener: socket.socket, *, on_ready: Call
     """Serve until SIGINT or SIGTERM; calls `on_ready` once requests are answered."""
     config = uvicorn.Config(
         app,
+        log_config=None,  # it would write to handlers of its own, tracebacks with values among it
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -175,7 +175,7 @@ class Backlog:
             self._settle(stored, "failed", error.problem, error.detail, NoScore.FAILED)
             return True
         except Exception as error:
-            log.exception("study %s could not be put together", stored.key)
+            log.exception("a study could not be put together", extra={"study": stored.key})
             self._settle(stored, "failed", Reason.MODEL_FAILED, repr(error), NoScore.FAILED)
             return True
         with self._changed:
@@ -199,7 +199,7 @@ class Backlog:
             except self._database.failures:
                 raise  # the result is kept, and written once the database can be written again
             except Exception as error:
-                log.exception("the result of study %s could not be kept", result.study.key)
+                log.exception("a result could not be kept", extra={"study": result.study.key})
                 self._settle(result.study, "failed", Reason.MODEL_FAILED, repr(error), NoScore.FAILED)
             with self._changed:
                 self._results.pop(0)
@@ -247,7 +247,8 @@ class Backlog:
         self, stored: StoredStudy, state: str, reason: str, problem: str | None, why: NoScore
     ) -> None:
         """Keep a study without a score in the queue, saying why it has none."""
-        log.warning("study %s is %s: %s %s", stored.key, state, reason, problem)
+        # The problem may quote the file; it stands in the database, where patients' data may be.
+        log.warning("a study is %s", state, extra={"study": stored.key, "reason": str(reason)})
         with self._trail.acting() as act:
             priority = mark(act.connection, stored, state=state, reason=reason, problem=problem)
             if priority is not None:

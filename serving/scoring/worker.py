@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -15,6 +15,8 @@ from pathlib import Path
 from data.errors import ImageError, Reason
 from data.study import Study
 from serving.scoring.result import StudyScore, rejected_score
+from serving.telemetry.logs import start_logs_of_child
+from serving.telemetry.naming import naming
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +112,17 @@ class Worker:
 
 
 def _run(connection: Connection, models: Sequence[Path], providers: Sequence[str] | None) -> None:
+    start_logs_of_child()
+    with naming(worker=current_process().name):
+        try:
+            _work(connection, models, providers)
+        except Exception:
+            # What escapes is printed with its text, which may quote what was read.
+            log.critical("a scoring process ends by an error nobody expected", exc_info=True)
+            raise SystemExit(1) from None
+
+
+def _work(connection: Connection, models: Sequence[Path], providers: Sequence[str] | None) -> None:
     # Ctrl-C reaches every process of a terminal; when to end is the other side's to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # One thread a process: the libraries read this when they are first imported, which is below.
@@ -124,7 +137,7 @@ def _run(connection: Connection, models: Sequence[Path], providers: Sequence[str
             try:
                 score = scorer.score(study, model)
             except Exception as error:
-                log.exception("study %s could not be scored", study.uid)
+                log.exception("a study could not be scored")
                 score = rejected_score(
                     study,
                     _error(study, f"could not be scored ({type(error).__name__}: {error})"),
