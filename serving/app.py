@@ -1,13 +1,16 @@
 """Builds the application; the one place where its parts are put together."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from importlib import metadata
 from ipaddress import ip_address
 
 from fastapi import Depends, FastAPI, Request
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.types import ASGIApp
 
 from serving.errors import Problem, ServiceError
+from serving.identity.gate import Gate
+from serving.identity.permissions import PUBLIC, Address
 from serving.intake import endpoints as intake_endpoints
 from serving.intake.service import Intake
 from serving.operations import endpoints as operations_endpoints
@@ -79,9 +82,16 @@ def create_app(
     worklist: Worklist,
     studies: Studies,
     operations: Operations,
+    gate: Gate,
     host_names: Collection[str] = (),
 ) -> FastAPI:
-    """Build the application around its parts; `host_names` are those under which it may be reached."""
+    """Build the application around its parts; `host_names` are those under which it may be reached.
+
+    Raises
+    ------
+    ValueError
+        If an address has no row in the table of permissions.
+    """
     app = _Application(
         title="firstread",
         summary="Receives studies, scores them and orders the worklist. For prioritisation only.",
@@ -90,7 +100,12 @@ def create_app(
         docs_url=None,  # its page takes scripts from elsewhere
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
-        dependencies=[Depends(refuse_unknown_hosts(host_names)), Depends(refuse_foreign_pages)],
+        dependencies=[
+            Depends(refuse_unknown_hosts(host_names)),
+            Depends(refuse_foreign_pages),
+            Depends(gate.admit),
+            Depends(gate.check_page_token),
+        ],
     )
     answer_with_problems(app)
     app.include_router(intake_endpoints.build_router(intake))
@@ -100,4 +115,26 @@ def create_app(
     app.include_router(
         web_endpoints.build_router(intake=intake, worklist=worklist, studies=studies, operations=operations)
     )
+    refuse_addresses_without_rule(app, gate)
     return app
+
+
+def addresses(app: FastAPI) -> Iterator[tuple[Address, bool]]:
+    """Give every address of an application, and whether its requests pass the application's dependencies."""
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        # the gate goes by the path that a route was made with: a prefix belongs on its own router
+        passes = isinstance(route, APIRoute) and route.path == context.path
+        for method in sorted(context.methods or {"*"}):
+            if method != "HEAD":  # asked as GET (serving.protection)
+                yield (method, str(context.path)), passes
+
+
+def refuse_addresses_without_rule(app: FastAPI, gate: Gate) -> None:
+    """Refuse to build an application that has an address nobody has thought about."""
+    for address, passes in addresses(app):
+        rule = gate.table.get(address)
+        if rule is None:
+            raise ValueError(f"{address} has no row in serving/identity/permissions.py")
+        if not passes and rule != PUBLIC:
+            raise ValueError(f"{address} does not pass the gate, so its row cannot be but PUBLIC")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
+from types import MappingProxyType
 
 
 class Problem(StrEnum):
@@ -20,6 +21,12 @@ class Problem(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     FOREIGN_PAGE = "foreign-page"
+    SIGN_IN_NEEDED = "sign-in-needed"
+    CREDENTIAL_REFUSED = "credential-refused"
+    NOT_ALLOWED = "not-allowed"
+    LICENCE_NEEDED = "licence-needed"
+    PAGE_TOKEN_WRONG = "page-token-wrong"  # noqa: S105 - a code, not a secret
+    NO_SITE = "no-site"
     UNKNOWN_HOST = "unknown-host"
     NOT_FOUND = "not-found"
     NOT_ACCEPTABLE = "not-acceptable"
@@ -40,6 +47,12 @@ STATUS_OF_PROBLEM: Mapping[Problem, HTTPStatus] = {
     Problem.IDEMPOTENCY_KEY_REUSED: HTTPStatus.UNPROCESSABLE_ENTITY,
     Problem.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Problem.FOREIGN_PAGE: HTTPStatus.FORBIDDEN,
+    Problem.SIGN_IN_NEEDED: HTTPStatus.UNAUTHORIZED,
+    Problem.CREDENTIAL_REFUSED: HTTPStatus.UNAUTHORIZED,
+    Problem.NOT_ALLOWED: HTTPStatus.FORBIDDEN,
+    Problem.LICENCE_NEEDED: HTTPStatus.FORBIDDEN,
+    Problem.PAGE_TOKEN_WRONG: HTTPStatus.FORBIDDEN,
+    Problem.NO_SITE: HTTPStatus.FORBIDDEN,
     Problem.UNKNOWN_HOST: HTTPStatus.MISDIRECTED_REQUEST,
     Problem.NOT_FOUND: HTTPStatus.NOT_FOUND,
     Problem.NOT_ACCEPTABLE: HTTPStatus.NOT_ACCEPTABLE,
@@ -74,12 +87,22 @@ class ServiceError(Exception):
         What was wrong and what to do, in a sentence that names the file, study or field.
     rejected : sequence of Rejection
         The files concerned, each with its own code.
+    headers : mapping of str to str
+        What the answer carries besides, such as ``WWW-Authenticate`` or ``Retry-After``.
     """
 
-    def __init__(self, problem: Problem, detail: str, rejected: Sequence[Rejection] = ()) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        detail: str,
+        rejected: Sequence[Rejection] = (),
+        *,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.problem = problem
         self.detail = detail
         self.rejected = tuple(rejected)
+        self.headers = dict(headers)
         super().__init__(f"{problem}: {detail}")
 
     @property

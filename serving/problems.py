@@ -68,7 +68,9 @@ def answer_with_problems(app: FastAPI) -> None:
             RejectedFileProblem(file=line.file, reason=line.reason, problem=line.problem, remedy=line.remedy)
             for line in error.rejected
         ]
-        return document(request, error.problem, error.status, error.detail, rejected)
+        answer = document(request, error.problem, error.status, error.detail, rejected)
+        answer.headers.update(error.headers)
+        return answer
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -37,6 +37,12 @@ AllowRemote = Annotated[
         help="Listen on an address that other machines reach, although there is no sign-in yet.",
     ),
 ]
+WithoutSignIn = Annotated[
+    bool,
+    typer.Option(
+        "--without-sign-in", help="Whoever reaches the service may do everything; on this machine only."
+    ),
+]
 
 
 def serve(
@@ -47,6 +53,7 @@ def serve(
     models: Models = None,
     workers: Workers = None,
     allow_remote: AllowRemote = False,
+    without_sign_in: WithoutSignIn = False,  # noqa: ARG001 - until people can sign in it changes nothing
 ) -> None:
     """Receive studies, score them and order the worklist, until Ctrl-C.
 

@@ -13,6 +13,8 @@ from serving.app import create_app
 from serving.audit.opening import open_trail
 from serving.errors import StartError
 from serving.hosting.home import occupied
+from serving.identity.gate import Gate
+from serving.identity.refusals import Refusals
 from serving.intake.interrupted import clear_spool
 from serving.intake.pace import Pace
 from serving.intake.service import Intake
@@ -107,6 +109,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
             worklist=Worklist(database, trail),
             studies=Studies(database, Renderer(objects), trail),
             operations=operations,
+            gate=Gate.without_sign_in(Refusals(trail)),
             host_names=settings.host_names,
         )
         n_taken_up = backlog.start()

@@ -5,21 +5,20 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import anyio
-from fastapi import APIRouter, Depends, Header, Request, Response, status
+from fastapi import APIRouter, Header, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from serving.audit.origin import Acting
 from serving.errors import Problem, ServiceError
+from serving.identity.caller import ActingSite
 from serving.intake.context import ContextFields, SenderContext, read_context
 from serving.intake.pace import Pace
 from serving.intake.schemas import UploadAnswer
 from serving.intake.service import Intake, Outcome
 from serving.intake.upload import Upload
 from serving.store.audit_chain import Who
-from serving.store.sites import acting_site
 
-Site = Annotated[str, Depends(acting_site)]
 IdempotencyKey = Annotated[
     str | None,
     Header(max_length=255, description="A repeated request under the same key gets the same answer."),
@@ -44,7 +43,7 @@ def build_router(intake: Intake) -> APIRouter:
     async def receive_studies(
         request: Request,
         response: Response,
-        site: Site,
+        site: ActingSite,
         who: Acting,
         idempotency_key: IdempotencyKey = None,
     ) -> UploadAnswer:

@@ -35,6 +35,10 @@ class Action(StrEnum):
     OVERRIDDEN = "overridden"
     LOGGED_IN = "logged-in"
     LOGGED_OUT = "logged-out"
+    LOCKED_OUT = "locked-out"
+    ACCESS_REFUSED = "access-refused"
+    PASSWORD_CHANGED = "password-changed"  # noqa: S105 - an act, not a secret
+    SECOND_FACTOR_CHANGED = "second-factor-changed"
     EXPORTED = "exported"
     PERMISSION_CHANGED = "permission-changed"
     MODEL_CHANGED = "model-changed"

@@ -1,4 +1,4 @@
-"""Whose study it is. Every query names a site, so that one never sees another's; today there is one."""
+"""The sites: whose study it is. There is one, `local`, until an operator makes others."""
 
 from typing import Final
 
@@ -14,8 +14,3 @@ def ensure_local_site(connection: Connection) -> None:
     """Make the one site, if it is not there yet."""
     if connection.execute(select(sites.c.id).where(sites.c.id == LOCAL_SITE)).first() is None:
         connection.execute(insert(sites).values(id=LOCAL_SITE, name="Local").on_conflict_do_nothing())
-
-
-def acting_site() -> str:
-    """Give the site a request acts for; once there are accounts, it is the account's."""
-    return LOCAL_SITE

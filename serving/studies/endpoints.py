@@ -2,19 +2,18 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Response
 
 from serving.audit.origin import Acting
 from serving.errors import Problem, ServiceError
+from serving.identity.caller import ActingSite
 from serving.store.audit_chain import Who
-from serving.store.sites import acting_site
 from serving.studies.rendering import THUMBNAIL_PX, Format
 from serving.studies.schemas import StudyDetail
 from serving.studies.service import Studies
 from serving.worklist.endpoints import AcceptLanguage, Lang
 from serving.worklist.language import choose_language
 
-Site = Annotated[str, Depends(acting_site)]
 StudyKey = Annotated[str, Path(max_length=64, description="The study's id, as the worklist gives it.")]
 Uid = Annotated[str, Path(max_length=128, description="SOP Instance UID.")]
 FrameNumber = Annotated[int, Path(ge=1, le=1_000_000, description="Counted from 1.")]
@@ -37,7 +36,7 @@ def build_router(studies: Studies) -> APIRouter:
         *,
         study: StudyKey,
         response: Response,
-        site: Site,
+        site: ActingSite,
         who: Acting,
         lang: Lang = None,
         accept_language: AcceptLanguage = None,
@@ -57,7 +56,7 @@ def build_router(studies: Studies) -> APIRouter:
         study: StudyKey,
         sop_instance_uid: Uid,
         frame: FrameNumber,
-        site: Site,
+        site: ActingSite,
         who: Acting,
         width: Width = None,
         accept: Accept = None,
@@ -84,7 +83,7 @@ def build_router(studies: Studies) -> APIRouter:
         study: StudyKey,
         sop_instance_uid: Uid,
         frame: FrameNumber,
-        site: Site,
+        site: ActingSite,
         who: Acting,
         accept: Accept = None,
         if_none_match: IfNoneMatch = None,

@@ -12,11 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from serving.audit.origin import Acting
 from serving.errors import Problem, ServiceError
+from serving.identity.caller import ActingSite
 from serving.intake.endpoints import receive
 from serving.intake.schemas import ReceivedStudy, RejectedFile
 from serving.intake.service import Intake
 from serving.operations.service import Operations
-from serving.store.sites import acting_site
 from serving.store.times import from_us, now_us
 from serving.studies.schemas import StudyDetail
 from serving.studies.service import Studies
@@ -25,7 +25,6 @@ from serving.worklist.language import Language, choose_language
 from serving.worklist.schemas import WorklistPage
 from serving.worklist.service import Worklist
 
-Site = Annotated[str, Depends(acting_site)]
 Cursor = Annotated[str | None, Query(max_length=64)]
 
 _FOLDER = Path(__file__).parent
@@ -90,7 +89,7 @@ def build_router(
 
     @router.get("/")
     def show_worklist(
-        request: Request, words: Words, site: Site, who: Acting, cursor: Cursor = None
+        request: Request, words: Words, site: ActingSite, who: Acting, cursor: Cursor = None
     ) -> HTMLResponse:
         page = worklist.read(site=site, who=who, limit=_ROWS_A_PAGE, cursor=cursor)
         return pages.fill(
@@ -104,7 +103,7 @@ def build_router(
         )
 
     @router.get("/studies/{study}")
-    def show_study(request: Request, study: str, words: Words, site: Site, who: Acting) -> HTMLResponse:
+    def show_study(request: Request, study: str, words: Words, site: ActingSite, who: Acting) -> HTMLResponse:
         try:
             view = studies.find(study, site=site, who=who)
         except ServiceError as error:
@@ -120,7 +119,7 @@ def build_router(
         )
 
     @router.post("/send")
-    async def send_images(request: Request, words: Words, site: Site, who: Acting) -> HTMLResponse:
+    async def send_images(request: Request, words: Words, site: ActingSite, who: Acting) -> HTMLResponse:
         try:
             outcome = await receive(request, intake, site=site, who=who)
         except ServiceError as error:

@@ -2,15 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 
 from serving.audit.origin import Acting
-from serving.store.sites import acting_site
+from serving.identity.caller import ActingSite
 from serving.worklist.language import Language, choose_language
 from serving.worklist.schemas import WorklistPage
 from serving.worklist.service import Worklist
 
-Site = Annotated[str, Depends(acting_site)]
 Limit = Annotated[int, Query(ge=1, le=200, description="At most this many studies.")]
 Cursor = Annotated[str | None, Query(max_length=64, description="Where the page before ended.")]
 Lang = Annotated[Language | None, Query(description="Counts before Accept-Language.")]
@@ -24,7 +23,7 @@ def build_router(worklist: Worklist) -> APIRouter:
     @router.get("/worklist", summary="Read the worklist")
     def read_worklist(
         *,
-        site: Site,
+        site: ActingSite,
         who: Acting,
         response: Response,
         limit: Limit = 50,

@@ -72,9 +72,11 @@ def environment(home: Path | None, **more: str) -> dict[str, str]:
 
 @contextmanager
 def started(verb: str, *arguments: str, home: Path | None, log: Path, **more: str) -> Iterator[Program]:
+    if verb == "serve" and "--sign-in" not in arguments:  # most journeys are about other things
+        arguments = ("--without-sign-in", *arguments)
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
-            command(verb, "--port", "0", *arguments),
+            command(verb, "--port", "0", *(one for one in arguments if one != "--sign-in")),
             cwd=ROOT,
             env=environment(home, **more),
             stdout=output,

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from models.registry import Registry
 from serving.app import create_app
 from serving.audit.opening import open_trail
 from serving.audit.trail import AuditTrail
+from serving.identity.gate import Gate
+from serving.identity.refusals import Refusals
 from serving.intake.gather import Limits
 from serving.intake.service import Intake
 from serving.intake.upload import UploadLimits
@@ -73,6 +75,7 @@ def in_process(
     limits: UploadLimits = UploadLimits(64 * MEBIBYTE, 60, 0),
     found_limits: Limits = Limits(),
     with_novelty: bool = False,
+    make_gate: Callable[[AuditTrail], Gate] | None = None,
 ) -> Iterator[Service]:
     models = folder / "models"
     write_tiny_artifact(models, name="derm-lesion", classes=("nv", "mel"), with_novelty=with_novelty)
@@ -120,6 +123,7 @@ def in_process(
         worklist=Worklist(database, trail),
         studies=Studies(database, Renderer(objects), trail),
         operations=operations,
+        gate=Gate.without_sign_in(Refusals(trail)) if make_gate is None else make_gate(trail),
         host_names=["testserver"],
     )
     with TestClient(app, raise_server_exceptions=False) as client:

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import serving.store.identity_tables  # noqa: F401 - its tables stand in the same metadata
 from serving.store.tables import metadata
 
 context.configure(

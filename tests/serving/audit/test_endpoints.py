@@ -74,7 +74,7 @@ def test_what_is_shown_or_changed_leaves_a_row(service: Service, method: str, pa
     answer = service.client.request(method, address, files=files)
     assert answer.status_code in {200, 201}
     (row,) = _rows(service)[n_before:]
-    assert (row.action, row.result, row.actor) == (LEAVES_A_ROW[method, path], "done", "anonymous")
+    assert (row.action, row.result, row.actor) == (LEAVES_A_ROW[method, path], "done", "local")
     assert row.address == "testclient"
     assert row.request_id == answer.headers["X-Request-Id"]
     if row.action != Action.VIEWED_LIST and method == "GET":

@@ -7,6 +7,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, select, text
 
+import serving.store.identity_tables  # noqa: F401 - its tables stand in the same metadata
 from serving.errors import StartError
 from serving.store.database import connect_sqlite, open_database
 from serving.store.schema import MIGRATIONS, NEWEST, revision_of

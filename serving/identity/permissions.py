@@ -1,0 +1,68 @@
+"""What each role may do: one row for every address of the service, and nothing without a row.
+
+The table is asked in one place (:mod:`serving.identity.gate`); ``firstread admin permissions --markdown``
+writes it down. A caller needs one of the row's roles; which sites' rows they see then is up to their scope.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from serving.identity.caller import Caller, Role
+
+Address: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may use an address.
+
+    `is_public`: everybody, signed in or not, and nobody is asked who they are. `needs_licence`: an act of
+    reading, for which the caller's licence must be verified and not expired. `checks_csrf_itself`: its form
+    is read as it streams, so the token of its page is checked where the form is taken.
+    """
+
+    roles: frozenset[Role] = frozenset()
+    is_public: bool = False
+    needs_licence: bool = False
+    checks_csrf_itself: bool = False
+
+    def allows(self, caller: Caller) -> bool:
+        """Whether one of the caller's roles is enough."""
+        return self.is_public or bool(self.roles & caller.roles)
+
+
+PUBLIC: Final = Rule(is_public=True)
+
+
+def _only(*roles: Role, needs_licence: bool = False, checks_csrf_itself: bool = False) -> Rule:
+    return Rule(frozenset(roles), needs_licence=needs_licence, checks_csrf_itself=checks_csrf_itself)
+
+
+_SENDERS = (Role.UPLOADER, Role.SUPERVISOR, Role.SERVICE)
+_CLINICIANS = (Role.UPLOADER, Role.READER, Role.SUPERVISOR)
+_FRAME = "/api/v1/studies/{study}/instances/{sop_instance_uid}/frames/{frame}"
+
+PERMISSIONS: Final[Mapping[Address, Rule]] = {
+    # studies and the queue
+    ("POST", "/api/v1/studies"): _only(*_SENDERS),
+    ("GET", "/api/v1/worklist"): _only(*_CLINICIANS, Role.SERVICE),
+    ("GET", "/api/v1/studies/{study}"): _only(*_CLINICIANS, Role.SERVICE),
+    ("GET", f"{_FRAME}/rendered"): _only(*_CLINICIANS, Role.SERVICE),
+    ("GET", f"{_FRAME}/thumbnail"): _only(*_CLINICIANS, Role.SERVICE),
+    # their pages
+    ("GET", "/"): _only(*_CLINICIANS),
+    ("GET", "/studies/{study}"): _only(*_CLINICIANS),
+    ("POST", "/send"): _only(Role.UPLOADER, Role.SUPERVISOR, checks_csrf_itself=True),
+    # the service itself
+    ("GET", "/healthz"): PUBLIC,  # asked by load balancers, which sign in nowhere
+    ("GET", "/readyz"): PUBLIC,
+    ("GET", "/metrics"): _only(Role.OPERATOR, Role.SERVICE),
+    ("GET", "/assets/{name}"): PUBLIC,  # style and script of the page to sign in, too
+    ("GET", "/api/v1/openapi.json"): PUBLIC,  # the same for every installation
+}
+
+
+def unlisted(addresses: Iterable[Address], table: Mapping[Address, Rule] = PERMISSIONS) -> list[Address]:
+    """Give the addresses that have no row."""
+    return sorted(set(addresses) - set(table))
