@@ -24,6 +24,7 @@ from models.measures import accuracy, balanced_accuracy, macro_auc
 from models.networks.outputs import ImageClassifier
 from training import checkpoint
 from training.augment import build_augmentation
+from training.compiling import forward_of
 from training.dataset import LabelledSet, Pixels, batches
 from training.ema import MovingAverage
 from training.errors import TrainingError
@@ -91,6 +92,7 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
     torch.manual_seed(recipe.seed)
     network = network_of(recipe, pretrained=recipe.network.pretrained and not run.checkpoint.exists())
     move(network, device)
+    forward = forward_of(network, device, compiled=recipe.network.compiled)
     average = MovingAverage(network, recipe.optimiser.ema_decay)
     optimiser = _optimiser(network, recipe)
     augment = build_augmentation(recipe.augment)
@@ -138,7 +140,7 @@ def fit(  # noqa: PLR0915 (prose: one step after the other)
                 # bfloat16 needs no loss scaling. On a CPU without matrix units for it, it was slower
                 # than float32 (41 against 46 images/s at 128 px), so there it stays off.
                 with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-                    logits = network(images).logits
+                    logits = forward(images).logits
                 loss = soft_cross_entropy(logits, targets[:, :n_classes], recipe.loss, loss_weights)
                 if soft_targets is not None and recipe.distil is not None:
                     taught = distillation(logits, targets[:, n_classes:], recipe.distil.temperature)
