@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from serving.audit.checkpoints import sign_checkpoint, sign_purge
 from serving.audit.head import Head, HeadFile
 from serving.audit.keys import PublicKey, SigningKey
+from serving.errors import StartError
 from serving.store.audit import Signed, add_checkpoint, append, last_link, newest_checkpoint, read_rows
 from serving.store.audit_chain import Action, ActorKind, AuditEvent, AuditRow, Link, Who
 from serving.store.database import Database
@@ -101,7 +102,13 @@ class AuditTrail:
         return sign_purge(self._key, link)
 
     def start(self, *, version: str) -> None:
-        """Compare the end of the trail with the head file, and sign checkpoints from now on."""
+        """Compare the end of the trail with the head file, and sign checkpoints from now on.
+
+        Raises
+        ------
+        StartError
+            If the database is an empty one, and the head file knows of rows.
+        """
         with self.database.reading() as connection:
             self._next_checkpoint = newest_checkpoint(connection) + self._rows_a_checkpoint
         self._take_up(version)
@@ -190,6 +197,12 @@ class AuditTrail:
             if link.seq:
                 act.record(self._own(Action.TRAIL_BROKEN, {"problem": "no-head", "last": link.seq}))
             return
+        if not link.seq and head.committed.seq:  # else an empty queue would be shown as if all were well
+            raise StartError(
+                f"the database is empty, and {self._head.path} knows of {head.committed.seq:,} rows of its "
+                "audit trail: name the right database, or restore it from the backup; to begin anew, move "
+                "that file away."
+            )
         if problem := end_problem(connection, head, link):
             log.critical("the audit trail does not end where it should: %s", problem)
             facts = {"problem": problem, "known": head.committed.seq, "last": link.seq}

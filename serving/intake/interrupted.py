@@ -9,6 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
+from serving.errors import StartError
 from serving.store.database import Database
 from serving.store.objects import ObjectStore
 from serving.store.receipt import unknown_objects
@@ -24,6 +25,11 @@ def clear_spool(spool: Path, database: Database, objects: ObjectStore) -> int:
     """Empty the spool folder and remove the stored files that only cut-off uploads know of.
 
     Gives their number. Called at a start, before anything can come in.
+
+    Raises
+    ------
+    StartError
+        If the spool folder cannot be emptied.
     """
     # The last line of a note may be cut off as well.
     noted = {hit for note in spool.glob(f"*/{NOTE}") for hit in _SHA256.findall(note.read_text("latin-1"))}
@@ -33,6 +39,10 @@ def clear_spool(spool: Path, database: Database, objects: ObjectStore) -> int:
         objects.remove(sha256)
     if unknown:
         log.info("removed %d files of uploads that were cut off before they were acknowledged", len(unknown))
-    shutil.rmtree(spool, ignore_errors=True)
-    spool.mkdir(mode=0o700)
+    try:
+        if spool.exists():
+            shutil.rmtree(spool)
+        spool.mkdir(mode=0o700)
+    except OSError as error:
+        raise StartError(f"{spool} cannot be emptied ({error.strerror}): remove it.") from error
     return len(unknown)

@@ -30,6 +30,15 @@ class Program:
         with urllib.request.urlopen(f"{self.address.rstrip('/')}{path}", timeout=PATIENCE_S) as answer:
             return json.loads(answer.read())
 
+    def fetch(self, path: str) -> tuple[int, Any]:
+        """Give the status and, unless it is a picture, what JSON says."""
+        try:
+            with urllib.request.urlopen(f"{self.address.rstrip('/')}{path}", timeout=PATIENCE_S) as answer:
+                body = answer.read()
+                return answer.status, json.loads(body) if "json" in answer.headers["Content-Type"] else body
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
     def post(self, *files: tuple[str, bytes], **fields: str) -> tuple[int, Any]:
         boundary = "a-boundary-that-no-file-holds"
         parts = [

@@ -79,7 +79,7 @@ def installed(folder: Path, *, database: str) -> Iterator[Installation]:
     with ExitStack() as stack:
         server = Kept(
             "server",
-            firstread("serve", "--port", str(port)),
+            firstread("serve", "--without-sign-in", "--port", str(port)),
             environment=settings,
             log=folder / "server.log",
         )

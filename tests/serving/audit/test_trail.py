@@ -163,6 +163,20 @@ def test_processes_leave_one_chain_and_one_that_is_killed_does_not_break_it(
     assert report.n_rows in {told + 25, told + 26}
 
 
+def test_an_empty_database_under_a_trail_that_had_rows_is_no_new_beginning(
+    database: Database, tmp_path: Path
+) -> None:
+    trail = _trail(database, tmp_path)
+    trail.note(event(1))
+    trail.stop()
+    other = open_database(tmp_path / "other.sqlite")
+    with pytest.raises(StartError, match=r"head knows of 4 rows .* restore it from the backup"):
+        _trail(other, tmp_path)
+    (tmp_path / "audit" / "head").rename(tmp_path / "head.before")
+    _trail(other, tmp_path).stop()
+    other.close()
+
+
 @pytest.mark.parametrize(
     ("statement", "fault", "named"),
     [
