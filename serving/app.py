@@ -1,6 +1,7 @@
 """Builds the application; the one place where its parts are put together."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from dataclasses import dataclass, field
 from importlib import metadata
 from ipaddress import ip_address
 
@@ -8,6 +9,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.types import ASGIApp
 
+from serving.bodies import Bounds, RequestLimits
 from serving.errors import Problem, ServiceError
 from serving.identity.gate import Gate
 from serving.identity.permissions import PUBLIC, Address
@@ -20,12 +22,13 @@ from serving.protection import Protection
 from serving.studies import endpoints as studies_endpoints
 from serving.studies.service import Studies
 from serving.telemetry.access import Access
+from serving.throttling import Buckets, Throttle, refuse_too_many
 from serving.web import endpoints as web_endpoints
 from serving.worklist import endpoints as worklist_endpoints
 from serving.worklist.service import Worklist
 
 
-def refuse_foreign_pages(request: Request) -> None:
+async def refuse_foreign_pages(request: Request) -> None:
     """Refuse a change that the page of another site has a reader's browser ask for.
 
     Without sign-in, any page open in that browser could put studies into the queue. Browsers say where a
@@ -40,7 +43,7 @@ def refuse_foreign_pages(request: Request) -> None:
         )
 
 
-def refuse_unknown_hosts(names: Collection[str]) -> Callable[[Request], None]:
+def refuse_unknown_hosts(names: Collection[str]) -> Callable[[Request], Awaitable[None]]:
     """Make the check that a request names this service by an address, localhost, or one of `names`.
 
     A page can have its own name lead to this machine (DNS rebinding); its browser then takes the worklist
@@ -48,7 +51,7 @@ def refuse_unknown_hosts(names: Collection[str]) -> Callable[[Request], None]:
     """
     known = {"localhost", *(name.lower() for name in names)}
 
-    def refuse_unknown_host(request: Request) -> None:
+    async def refuse_unknown_host(request: Request) -> None:
         name = (request.url.hostname or "").lower()
         if name not in known and not _is_address(name):
             raise ServiceError(
@@ -68,12 +71,28 @@ def _is_address(name: str) -> bool:
     return True
 
 
+# Routes that read their body as it comes, under limits of their own.
+_STREAMED = ("/api/v1/studies", "/send")
+
+
+@dataclass(frozen=True)
+class Manners:
+    """What holds for every route: how much and how fast may be asked."""
+
+    limits: RequestLimits = field(default_factory=RequestLimits)
+    buckets: Buckets = field(default_factory=lambda: Buckets(per_s=0.0, burst=1.0))
+    caller_buckets: Buckets = field(default_factory=lambda: Buckets(per_s=0.0, burst=1.0))
+
+
 class _Application(FastAPI):
     """Wraps the answers to faults too, which Starlette gives outside of what is added to an application."""
 
+    manners = Manners()
+
     def build_middleware_stack(self) -> ASGIApp:
-        """Put the layers around the routes, the outermost first."""
-        return Protection(Access(super().build_middleware_stack()))
+        """Put the layers around the routes, the innermost first."""
+        bounded = Bounds(super().build_middleware_stack(), self.manners.limits, streamed=_STREAMED)
+        return Protection(Access(Throttle(bounded, self.manners.buckets)))
 
 
 def create_app(
@@ -84,6 +103,7 @@ def create_app(
     operations: Operations,
     gate: Gate,
     host_names: Collection[str] = (),
+    manners: Manners | None = None,
 ) -> FastAPI:
     """Build the application around its parts; `host_names` are those under which it may be reached.
 
@@ -92,6 +112,7 @@ def create_app(
     ValueError
         If an address has no row in the table of permissions.
     """
+    manners = manners or Manners()
     app = _Application(
         title="firstread",
         summary="Receives studies, scores them and orders the worklist. For prioritisation only.",
@@ -104,9 +125,11 @@ def create_app(
             Depends(refuse_unknown_hosts(host_names)),
             Depends(refuse_foreign_pages),
             Depends(gate.admit),
+            Depends(refuse_too_many(manners.caller_buckets)),
             Depends(gate.check_page_token),
         ],
     )
+    app.manners = manners
     answer_with_problems(app)
     app.include_router(intake_endpoints.build_router(intake))
     app.include_router(worklist_endpoints.build_router(worklist))

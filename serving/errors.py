@@ -36,6 +36,10 @@ class Problem(StrEnum):
     STORAGE_UNAVAILABLE = "storage-unavailable"
     UPLOAD_TOO_SLOW = "upload-too-slow"
     METHOD_NOT_ALLOWED = "method-not-allowed"
+    TOO_MANY_REQUESTS = "too-many-requests"
+    BODY_TOO_LARGE = "body-too-large"
+    ADDRESS_TOO_LONG = "address-too-long"
+    HEADERS_TOO_LARGE = "headers-too-large"
     FAILED = "failed"
 
 
@@ -62,6 +66,10 @@ STATUS_OF_PROBLEM: Mapping[Problem, HTTPStatus] = {
     Problem.STORAGE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Problem.UPLOAD_TOO_SLOW: HTTPStatus.REQUEST_TIMEOUT,
     Problem.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
+    Problem.TOO_MANY_REQUESTS: HTTPStatus.TOO_MANY_REQUESTS,
+    Problem.BODY_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Problem.ADDRESS_TOO_LONG: HTTPStatus.REQUEST_URI_TOO_LONG,
+    Problem.HEADERS_TOO_LARGE: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     Problem.FAILED: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 

@@ -59,6 +59,20 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    requests_per_s: float = Field(
+        default=200.0, ge=0, description="From one address, or by one account; 0: no limit."
+    )
+    requests_at_once: int = Field(default=2000, ge=1, description="So many may come in a burst.")
+    max_body_bytes: int = Field(
+        default=1024 * 1024, ge=1024, description="Of a request that brings no images."
+    )
+
+    seconds_to_stop: int = Field(
+        default=25,
+        ge=1,
+        description="How long requests under way are given when the service is told to stop.",
+    )
+
     policy: Path | None = Field(
         default=None, description="A hospital's own times to reading; else serving/worklist/policy.toml."
     )

@@ -77,7 +77,9 @@ def serve(
                     typer.echo(f"{service.n_taken_up} studies wait for a score from before")
                 say_models(service.operations)
 
-            serve_until_stopped(service.app, listener, on_ready=say_ready)
+            serve_until_stopped(
+                service.app, listener, on_ready=say_ready, seconds_to_stop=settings.seconds_to_stop
+            )
     typer.echo("stopped; what was not scored is scored after the next start", err=True)
 
 
@@ -128,7 +130,9 @@ def demo(*, port: Port = None, home: Home = None, models: Models = None, workers
                 typer.echo(f"samples: {samples.description}")
                 threading.Thread(target=send_samples, name="samples", daemon=True).start()
 
-            serve_until_stopped(service.app, listener, on_ready=say_ready)
+            serve_until_stopped(
+                service.app, listener, on_ready=say_ready, seconds_to_stop=settings.seconds_to_stop
+            )
     typer.echo("stopped", err=True)
 
 

@@ -9,9 +9,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from serving.errors import StartError
+from serving.hosting.connections import BoundedProtocol
 
-# Requests under way at the end get this long; with the rest, a stop takes less than 5 s.
-_SECONDS_TO_STOP = 2
+# Beyond what serving.bodies refuses with a reason; h11 then says 400 and closes.
+_MOST_OF_A_HEAD = 32 * 1024
+
+# Each may hold a megabyte; a process may have 1,024 open files by default, and images need some.
+_MOST_CONNECTIONS = 800
 
 
 def open_socket(host: str, port: int, *, allow_remote: bool) -> socket.socket:
@@ -63,15 +67,24 @@ def address_of(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def serve_until_stopped(app: FastAPI, listener: socket.socket, *, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM; calls `on_ready` once requests are answered."""
+def serve_until_stopped(
+    app: FastAPI, listener: socket.socket, *, on_ready: Callable[[], None], seconds_to_stop: int
+) -> None:
+    """Serve until SIGINT or SIGTERM; calls `on_ready` once requests are answered.
+
+    Nobody is let in after that, and requests under way are finished, within `seconds_to_stop`; one that is
+    cut off then was not acknowledged.
+    """
     config = uvicorn.Config(
         app,
         log_config=None,  # it would write to handlers of its own, tracebacks with values among it
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_SECONDS_TO_STOP,
+        timeout_graceful_shutdown=seconds_to_stop,
+        http=BoundedProtocol,
+        h11_max_incomplete_event_size=_MOST_OF_A_HEAD,
+        limit_concurrency=_MOST_CONNECTIONS,
         lifespan="off",
     )
     server = _Server(config, on_ready)

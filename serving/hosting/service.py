@@ -9,8 +9,9 @@ from importlib import metadata
 from fastapi import FastAPI
 
 from models.registry import Registry
-from serving.app import create_app
+from serving.app import Manners, create_app
 from serving.audit.opening import open_trail
+from serving.bodies import RequestLimits
 from serving.errors import StartError
 from serving.hosting.home import occupied
 from serving.identity.gate import Gate
@@ -29,6 +30,7 @@ from serving.store.opening import open_objects
 from serving.store.sites import ensure_local_site
 from serving.studies.rendering import Renderer
 from serving.studies.service import Studies
+from serving.throttling import Buckets
 from serving.worklist.placement import Placer
 from serving.worklist.policy import PolicyError, read_policy
 from serving.worklist.service import Worklist
@@ -111,6 +113,11 @@ def running(settings: Settings) -> Iterator[RunningService]:
             operations=operations,
             gate=Gate.without_sign_in(Refusals(trail)),
             host_names=settings.host_names,
+            manners=Manners(
+                limits=RequestLimits(body_bytes=settings.max_body_bytes),
+                buckets=Buckets(per_s=settings.requests_per_s, burst=settings.requests_at_once),
+                caller_buckets=Buckets(per_s=settings.requests_per_s, burst=settings.requests_at_once),
+            ),
         )
         n_taken_up = backlog.start()
         try:

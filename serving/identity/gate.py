@@ -9,6 +9,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
 from serving.errors import Problem, ServiceError
@@ -48,7 +49,7 @@ class Gate:
         """The rows."""
         return self._table
 
-    def admit(self, request: Request) -> None:
+    async def admit(self, request: Request) -> None:
         """Let a request through, with its caller put where the rest of it finds them.
 
         Raises
@@ -58,8 +59,11 @@ class Gate:
         """
         rule = self._rule_of(request)
         remember(request, stranger(request))
-        if rule.is_public:
+        if rule.is_public:  # answered also while every thread waits for a database that hangs
             return
+        await run_in_threadpool(self._admit, request, rule)
+
+    def _admit(self, request: Request, rule: Rule) -> None:
         caller = self._identify(request)
         remember(request, caller)
         if not rule.allows(caller):

@@ -114,7 +114,7 @@ def _picture(
     instance = studies.find_instance(study, sop_instance_uid, frame, site=site, who=who, width_px=width_px)
     # The bytes of an object never change, so the tag is known before anything is decoded.
     tag = f'"{instance.sha256[:32]}-{frame}-{width_px or "full"}-{coding.name.lower()}"'
-    headers = {"ETag": tag, "Cache-Control": "private, max-age=86400", "Vary": "Accept"}
+    headers = {"ETag": tag, "Cache-Control": "no-store", "Vary": "Accept"}
     if known is not None and (known.strip() == "*" or tag in [one.strip() for one in known.split(",")]):
         return Response(status_code=304, headers=headers)
     picture = studies.render(instance, frame, width_px=width_px, coding=coding)

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from data.study import Study
 from models.registry import Registry
-from serving.app import create_app
+from serving.app import Manners, create_app
 from serving.audit.opening import open_trail
 from serving.audit.trail import AuditTrail
 from serving.identity.gate import Gate
@@ -76,6 +76,7 @@ def in_process(
     found_limits: Limits = Limits(),
     with_novelty: bool = False,
     make_gate: Callable[[AuditTrail], Gate] | None = None,
+    manners: Manners | None = None,
 ) -> Iterator[Service]:
     models = folder / "models"
     write_tiny_artifact(models, name="derm-lesion", classes=("nv", "mel"), with_novelty=with_novelty)
@@ -125,6 +126,7 @@ def in_process(
         operations=operations,
         gate=Gate.without_sign_in(Refusals(trail)) if make_gate is None else make_gate(trail),
         host_names=["testserver"],
+        manners=manners,
     )
     with TestClient(app, raise_server_exceptions=False) as client:
         yield Service(client, backlog, database, objects, intake, trail)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 
 from data.study import Modality
 from serving.telemetry.lines import JsonLines, TextLines
 from serving.telemetry.logs import LogTerms, start_logs
+from serving.worklist.service import Worklist
 from tests.journeys.process import PATIENCE_S, Program, started
 from tests.serving.service_in_process import Service, in_process
 from tests.serving.telemetry.secrets import SECRETS, addresses, found_in, uploads
@@ -103,27 +103,24 @@ def test_no_line_of_a_service_at_work_holds_a_patients_data(tmp_path: Path) -> N
 
 
 def test_an_error_that_nobody_expected_is_told_by_its_kind_and_place(
-    service: Service, log: io.StringIO
+    service: Service, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = service.client.app
-    assert isinstance(app, FastAPI)
-
-    @app.get("/api/v1/broken/{name}")
-    def break_down(name: str) -> None:
+    def break_down(*_: object, **__: object) -> None:
         with service.database.writing() as connection:
             try:
-                int(f"{name} 张三丰")
+                int("Schlagintweit 张三丰")
             except ValueError:
                 connection.exec_driver_sql("SELECT * FROM none WHERE a = ?", ("MRN8675309",))
 
-    answer = service.client.get("/api/v1/broken/Schlagintweit", headers={"X-Request-Id": "r-1"})
+    monkeypatch.setattr(Worklist, "read", break_down)
+    answer = service.client.get("/api/v1/worklist", headers={"X-Request-Id": "r-1"})
     assert answer.status_code == 500
     assert answer.headers["x-request-id"] == "r-1"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert found_in(log.getvalue()) == []
     (failure,) = [line for line in lines(log) if line["message"] == "a request failed"]
     assert failure["request_id"] == "r-1"
-    assert failure["route"] == "/api/v1/broken/{name}"
+    assert failure["route"] == "/api/v1/worklist"
     assert str(failure["error"]).startswith("['sqlalchemy.exc.OperationalError: sqlite3.OperationalError")
     assert "ValueError" in str(failure["error"])
     assert "break_down" in str(failure["stack"])
