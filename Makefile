@@ -33,6 +33,7 @@ demo: $(VENV)/.serving
 	@exec $(BIN)/firstread demo
 
 test: $(VENV)/.development
+	@.ci/postgresql || echo "make: PostgreSQL could not be installed: its tests are skipped"
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.development

@@ -34,6 +34,7 @@ class Problem(StrEnum):
     OBJECT_DAMAGED = "object-damaged"
     STORAGE_FULL = "storage-full"
     STORAGE_UNAVAILABLE = "storage-unavailable"
+    DATABASE_UNAVAILABLE = "database-unavailable"
     UPLOAD_TOO_SLOW = "upload-too-slow"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     TOO_MANY_REQUESTS = "too-many-requests"
@@ -64,6 +65,7 @@ STATUS_OF_PROBLEM: Mapping[Problem, HTTPStatus] = {
     Problem.OBJECT_DAMAGED: HTTPStatus.INTERNAL_SERVER_ERROR,
     Problem.STORAGE_FULL: HTTPStatus.INSUFFICIENT_STORAGE,
     Problem.STORAGE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Problem.DATABASE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Problem.UPLOAD_TOO_SLOW: HTTPStatus.REQUEST_TIMEOUT,
     Problem.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
     Problem.TOO_MANY_REQUESTS: HTTPStatus.TOO_MANY_REQUESTS,

@@ -13,6 +13,9 @@ from serving.errors import Problem, ServiceError
 
 MEDIA_TYPE = "application/problem+json"
 
+# What is away for a moment (RFC 9110, 10.2.3): a sender that waits this long need not ask many times.
+_RETRY_AFTER_S = 5
+
 _PROBLEM_OF_STATUS = {
     HTTPStatus.NOT_FOUND: Problem.NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED: Problem.METHOD_NOT_ALLOWED,
@@ -119,11 +122,11 @@ def document(
         request_id=request_id(request),
         rejected=rejected or [],
     )
+    headers = {"Cache-Control": "no-store"}
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(_RETRY_AFTER_S)
     return JSONResponse(
-        body.model_dump(mode="json"),
-        status_code=status,
-        media_type=MEDIA_TYPE,
-        headers={"Cache-Control": "no-store"},
+        body.model_dump(mode="json"), status_code=status, media_type=MEDIA_TYPE, headers=headers
     )
 
 

@@ -110,6 +110,20 @@ class Settings(BaseSettings):
     # 2 GiB in this time are 0.8 Mbit/s. The collection's grace is longer (serving.store.collection).
     max_upload_s: float = Field(default=6 * 3600.0, gt=0, description="The longest that one upload may take.")
 
+    database_url: str = Field(
+        default="",
+        repr=False,
+        description="A PostgreSQL database (15 or later): postgresql://user@host/name, as libpq takes it; "
+        "the password better by PGPASSFILE. Empty: an SQLite file in the home.",
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("it must begin with postgresql://; leave it empty for SQLite in the home")
+        return value
+
     @field_validator("objects_url")
     @classmethod
     def _check_objects_url(cls, value: str) -> str:
@@ -155,8 +169,13 @@ class Settings(BaseSettings):
         return (*self.models, self.home / "models")
 
     @property
+    def database(self) -> Path | str:
+        """The SQLite file, or the address of a PostgreSQL database."""
+        return self.database_url or self.database_file
+
+    @property
     def database_file(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file, if it is one."""
         return self.home / "firstread.sqlite"
 
     @property
@@ -178,10 +197,13 @@ class Settings(BaseSettings):
 
     @property
     def spool_folder(self) -> Path:
-        """Where uploads are written until they are taken or refused; emptied at every start."""
+        """Where uploads are written until they are taken or refused; emptied at every start.
+
+        Beside a PostgreSQL database, each process has a folder of its own in it.
+        """
         return self.home / "spool"
 
     @property
     def lock_file(self) -> Path:
-        """Held by the one process that works on this home."""
+        """Held by the one process that works on this home with an SQLite database."""
         return self.home / "lock"

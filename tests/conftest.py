@@ -6,6 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving.store.databases import (  # noqa: F401 - fixtures
+    empty_place,
+    place,
+    postgresql,
+    postgresql_address,
+)
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

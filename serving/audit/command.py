@@ -45,7 +45,7 @@ def verify_trail(
     settings = _settings(home)
     try:
         keys = [read_public_key(file) for file in public_key or [public_key_file(settings.home)]]
-        database = open_existing(settings.database_file)
+        database = open_existing(settings.database)
     except StartError as error:
         raise _failed(error) from error
     try:

@@ -61,7 +61,7 @@ def opened_trail(settings: Settings) -> Iterator[AuditTrail]:
     StartError
         If the home has no database or one of another version.
     """
-    database = open_existing(settings.database_file)
+    database = open_existing(settings.database)
     try:
         yield open_trail(database, settings.home, head_file=settings.audit_head)
     finally:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from serving.audit.checkpoints import checkpoint_check
 from serving.audit.trail import AuditTrail
-from serving.store.audit import Signed, checkpoints, first_seq_since, floor, last_link, purge
+from serving.store.audit import Signed, checkpoints, first_seq_since, floor, hold_end, last_link, purge
 from serving.store.audit_chain import Action, AuditEvent, Who
 from serving.store.sites import LOCAL_SITE
 
@@ -39,6 +39,7 @@ def purge_before(trail: AuditTrail, before_us: int, *, who: Who) -> Purged:
     """
     is_signed = checkpoint_check([trail.public_key])
     with trail.acting() as act:
+        hold_end(act.connection)
         start = floor(act.connection)
         young = first_seq_since(act.connection, before_us)
         end = last_link(act.connection).seq if young is None else young - 1

@@ -17,7 +17,15 @@ from serving.audit.checkpoints import sign_checkpoint, sign_purge
 from serving.audit.head import Head, HeadFile
 from serving.audit.keys import PublicKey, SigningKey
 from serving.errors import StartError
-from serving.store.audit import Signed, add_checkpoint, append, last_link, newest_checkpoint, read_rows
+from serving.store.audit import (
+    Signed,
+    add_checkpoint,
+    append,
+    hold_end,
+    last_link,
+    newest_checkpoint,
+    read_rows,
+)
 from serving.store.audit_chain import Action, ActorKind, AuditEvent, AuditRow, Link, Who
 from serving.store.database import Database
 from serving.store.sites import LOCAL_SITE
@@ -140,6 +148,7 @@ class AuditTrail:
     def checkpoint(self) -> None:
         """Sign the end of the trail, unless it is signed already."""
         with self.database.writing() as connection:
+            hold_end(connection)
             link = last_link(connection)
             if link.seq > newest_checkpoint(connection):
                 add_checkpoint(connection, sign_checkpoint(self._key, link))
@@ -181,6 +190,7 @@ class AuditTrail:
     def _take_up(self, version: str) -> None:
         with self.database.writing() as connection:
             act = Act(connection, self._head)
+            hold_end(connection)
             self._compare(connection, act, last_link(connection))
             if self._key.is_new:
                 act.record(self._own(Action.KEY_MADE, {"key": self._key.public.fingerprint}))

@@ -7,7 +7,7 @@ from serving.audit.checkpoints import checkpoint_check, purge_check
 from serving.audit.faults import Examined, Fault, Finding, Vouchers, examine
 from serving.audit.head import Head, HeadFile
 from serving.audit.keys import PublicKey
-from serving.store.audit import Signed, checkpoints, last_link, purges, read_rows
+from serving.store.audit import Signed, checkpoints, hold_end, last_link, purges, read_rows
 from serving.store.audit_chain import START, Action, Link
 from serving.store.database import Database
 
@@ -32,6 +32,7 @@ def verify(database: Database, keys: Sequence[PublicKey], head_file: HeadFile) -
     """Check every row, checkpoint and purge, and the end."""
     # Under the writers' turn, nothing is on its way between the database and the head file.
     with database.writing() as connection:
+        hold_end(connection)
         end = last_link(connection)
         head, unreadable = _read(head_file)
     with database.reading() as connection, connection.begin():

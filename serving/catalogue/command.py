@@ -215,7 +215,7 @@ def _record_new_version(artifact: "Artifact", version: str) -> None:
     from serving.store.sites import LOCAL_SITE
 
     settings = Settings()
-    if not settings.database_file.is_file():
+    if isinstance(settings.database, Path) and not settings.database.is_file():
         return
     try:
         with opened_trail(settings) as trail:

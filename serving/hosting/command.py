@@ -172,8 +172,8 @@ def read_settings(**given: object) -> "Settings":
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = "_".join(str(part) for part in first["loc"])
-        # What was given as the address of the objects may hold a key, and this goes into a log.
-        is_said = bool(name) and name != "objects_url"
+        # What was given as an address may hold a key or a password, and this goes into a log.
+        is_said = bool(name) and name not in {"objects_url", "database_url"}
         what = f"FIRSTREAD_{name.upper()}" + (f" is {first['input']!r}" if is_said else "")
         problem = first["msg"].removeprefix("Value error, ")
         raise StartError(f"{what if name else 'settings'}: {problem}.") from None

@@ -62,14 +62,14 @@ def running(settings: Settings) -> Iterator[RunningService]:
         placer = Placer(read_policy(settings.policy))
     except PolicyError as error:
         raise StartError(f"FIRSTREAD_POLICY: {error}") from error
-    with occupied(settings):
-        database = open_database(settings.database_file)
+    with occupied(settings) as spool:
+        database = open_database(settings.database)
         with database.writing() as connection:
             ensure_local_site(connection)
         trail = open_trail(database, settings.home, head_file=settings.audit_head)
         trail.start(version=metadata.version("firstread"))
         objects = open_objects(settings)
-        clear_spool(settings.spool_folder, database, objects)
+        clear_spool(spool, database, objects)
         registry = Registry(settings.model_folders)
         pool = ScoringPool(settings.model_folders, workers=settings.workers, providers=PROVIDERS)
         backlog = Backlog(
@@ -85,7 +85,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
             database=database,
             trail=trail,
             objects=objects,
-            spool=settings.spool_folder,
+            spool=spool,
             limits=UploadLimits(
                 max_bytes=settings.max_upload_bytes,
                 max_files=settings.max_upload_files,
@@ -100,7 +100,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
             provider=PROVIDERS[0],
             database=database,
             registry=registry,
-            storage=StorageCheck(objects, settings.spool_folder, min_free_bytes=settings.min_free_bytes),
+            storage=StorageCheck(objects, spool, min_free_bytes=settings.min_free_bytes),
             is_scoring=lambda: backlog.is_running,
             n_workers=lambda: len(pool.process_ids),
             rejections=lambda: dict(intake.rejections),

@@ -6,8 +6,8 @@ as if nobody needed them. So the collection works in steps, each of which would 
 1. What was put within the grace, longer than any upload takes, is left alone; putting the same bytes again
    makes an object young again. Ages are read off the store's own clock.
 2. An object is taken within a writing transaction, after another look at the rows and at its age. An upload
-   makes sure within its own that what was there before it came still is, and brings it back if not. Writing
-   transactions come one after the other, so either the collection sees the row or the upload the loss.
+   makes sure within its own that what was there before it came still is, and brings it back if not. The
+   two come one after the other, so either the collection sees the row or the upload the loss.
 3. Taking is hiding: the object is set aside, and whoever asks for it has it back. It is removed only when it
    has lain there for days and, again within a transaction, still has no row.
 4. Where most of the store looks unreferenced the database is more likely the wrong one: that is refused.
@@ -22,7 +22,7 @@ from serving.errors import ServiceError, StartError
 from serving.store.database import Database
 from serving.store.idempotency import count_answers, prune_answers
 from serving.store.objects import KeptObject, ObjectStore
-from serving.store.references import count_referenced, forget_object, unreferenced
+from serving.store.references import count_referenced, forget_object, hold_objects, unreferenced
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +146,7 @@ class Collection:
     def _set_aside(self, sha256: str, now_us: int) -> bool:
         try:
             with self._database.writing() as connection:
+                hold_objects(connection)
                 kept = self._objects.head(sha256)
                 if kept is None or not self._is_old(kept, now_us) or not unreferenced(connection, [sha256]):
                     return False
@@ -163,6 +164,7 @@ class Collection:
             if not self._is_done(kept, now_us):
                 continue
             with self._database.writing() as connection:
+                hold_objects(connection)
                 if unreferenced(connection, [kept.sha256]):
                     self._objects.remove(kept.sha256, aside=True)
                     removed.append(kept)

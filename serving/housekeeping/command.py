@@ -52,9 +52,10 @@ def collect(
                 f"--grace-hours {grace_hours:g} is not longer than the longest upload "
                 f"({settings.max_upload_s / 3600:g} h, FIRSTREAD_MAX_UPLOAD_S): files on their way would go."
             )
-        if not settings.database_file.is_file():
-            raise StartError(f"there is no database at {settings.database_file}: name its folder by --home.")
-        database = open_database(settings.database_file)
+        place = settings.database
+        if isinstance(place, Path) and not place.is_file():
+            raise StartError(f"there is no database at {place}: name its folder by --home.")
+        database = open_database(place)
         try:
             terms = Terms(grace_hours, aside_hours, answer_hours)
             collection = Collection(database, open_objects(settings), terms)

@@ -35,6 +35,7 @@ from serving.store.receipt import (
     ArrivedStudy,
     Receipt,
     StudyFullError,
+    hold,
     record,
 )
 from serving.store.references import unreferenced
@@ -197,17 +198,18 @@ class Intake:
     ) -> Outcome:
         with self.trail.acting() as act:
             connection = act.connection
+            arriving = [_arrived(item, stored, context.priority) for item in accepted]
+            moment = self.clock()
+            hold(connection, arriving, site=site, now_us=moment)
             # What was there already may have been collected since, if nobody referred to it.
             there = [item.sha256 for item in stored.values() if item.was_there]
             self.objects.confirm(stored, unreferenced(connection, there))
             given = find_answer(connection, site=site, key=key) if key is not None else None
             if key is not None and given is not None:  # the same request, which came in at the same time
                 return _repeated(given, fingerprint, key=key)
-            moment = self.clock()
             taken: dict[str, TakenStudy] = {}
             receipts: list[tuple[ArrivedStudy, Receipt]] = []
-            for item in accepted:
-                arrived = _arrived(item, stored, context.priority)
+            for item, arrived in zip(accepted, arriving, strict=True):
                 try:
                     receipt = record(
                         connection,

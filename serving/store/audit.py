@@ -7,13 +7,11 @@ holds until its transaction ends, so there is no gap and no fork, whatever numbe
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, select, text
+from sqlalchemy import Connection, delete, func, insert, select
 
 from serving.store.audit_chain import START, AuditEvent, AuditRow, Link, sealed
 from serving.store.tables import audit, audit_checkpoints, audit_purges, patients, studies
-
-# Of PostgreSQL's advisory locks, the one of the trail: "audit" in ASCII.
-_LOCK = 0x6175646974
+from serving.store.turns import Turn, take_turn
 
 _ROWS_A_READ = 500
 
@@ -34,8 +32,7 @@ class Signed:
 
 def append(connection: Connection, events: Sequence[AuditEvent]) -> list[AuditRow]:
     """Append events to the trail, in the caller's transaction."""
-    if connection.dialect.name == "postgresql":  # SQLite's writers take turns as it is
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    hold_end(connection)
     link = last_link(connection)
     rows: list[AuditRow] = []
     for event in events:
@@ -45,6 +42,11 @@ def append(connection: Connection, events: Sequence[AuditEvent]) -> list[AuditRo
     if rows:
         connection.execute(insert(audit), [_values(row) for row in rows])
     return rows
+
+
+def hold_end(connection: Connection) -> None:
+    """Keep every other process from appending until this transaction ends."""
+    take_turn(connection, Turn.AUDIT)
 
 
 def last_link(connection: Connection) -> Link:

@@ -1,48 +1,57 @@
 """The one place where the database is opened, read and written.
 
-SQLite in write-ahead mode with ``synchronous=FULL``: a committed transaction survives a power cut. Many
-threads read at once; writers take turns, because SQLite knows only one.
+SQLite, the default, in write-ahead mode with ``synchronous=FULL``: a committed transaction survives a power
+cut; many threads read at once, and writers take turns, because SQLite knows only one. PostgreSQL for several
+processes or machines: writers work side by side, and take turns at the same things
+(:mod:`serving.store.turns`).
 """
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from sqlite3 import Connection as DriverConnection
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from serving.errors import StartError
+from serving.store.engines import check_server, connect, described
+from serving.store.failures import DatabaseUnavailableError, explained
 from serving.store.schema import NEWEST, migrate, revision_of
-
-_BUSY_MS = 10_000
 
 
 class Database:
-    """Hands out connections: `reading` for a snapshot, `writing` for one all-or-nothing change."""
+    """Hands out connections: `reading` for a snapshot, `writing` for one all-or-nothing change.
 
-    failures = (DBAPIError,)
+    Both raise :class:`DatabaseUnavailableError` if the database is away, busy or full.
+    """
+
+    failures = (DBAPIError, DatabaseUnavailableError)
     """What a connection raises when the database itself fails."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._turn = threading.Lock()
+        self._reads: Engine = engine
+        self._writes: Engine = engine
+        self._turn: threading.Lock | nullcontext[None] = nullcontext()
+        if engine.dialect.name == "postgresql":
+            snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            self._reads = engine.execution_options(**snapshot)
+        else:
+            self._writes = engine.execution_options(writes=True)
+            self._turn = threading.Lock()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection that sees one moment of the database."""
-        with self.engine.connect() as connection:
+        with _failures_explained(), self._reads.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Give a connection whose changes are committed together, or not at all."""
-        with (
-            self._turn,
-            self.engine.connect().execution_options(writes=True) as connection,
-            connection.begin(),
-        ):
+        with _failures_explained(), self._turn, self._writes.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -50,15 +59,23 @@ class Database:
         self.engine.dispose()
 
 
-def open_database(file: Path) -> Database:
-    """Open the database of `file`, made or brought to the newest schema if need be."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    engine = connect_sqlite(file)
-    migrate(engine)
+def open_database(place: Path | str) -> Database:
+    """Open the database of a file or an address, made or brought to the newest schema if need be.
+
+    Raises
+    ------
+    StartError
+        If it cannot be reached, is of a later version, or is none that can be used.
+    """
+    if isinstance(place, Path):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    engine = connect(place)
+    with _closed_on_failure(engine, place):
+        migrate(engine, described(place))
     return Database(engine)
 
 
-def open_existing(file: Path) -> Database:
+def open_existing(place: Path | str) -> Database:
     """Open a database as it stands, for a program that may run beside the service.
 
     Raises
@@ -66,34 +83,39 @@ def open_existing(file: Path) -> Database:
     StartError
         If there is none, or it is not of this version.
     """
-    if not file.is_file():
-        raise StartError(f"there is no database {file}: name the home of the service by FIRSTREAD_HOME.")
-    engine = connect_sqlite(file)
-    with engine.connect() as connection:
-        stands_at = revision_of(connection)
-    if stands_at != NEWEST:
-        engine.dispose()
-        raise StartError(f"{file} is of another version (schema {stands_at}): start the service once.")
+    if isinstance(place, Path) and not place.is_file():
+        raise StartError(f"there is no database {place}: name the home of the service by FIRSTREAD_HOME.")
+    engine = connect(place)
+    with _closed_on_failure(engine, place):
+        with engine.connect() as connection:
+            check_server(connection)
+            stands_at = revision_of(connection)
+        if stands_at != NEWEST:
+            raise StartError(
+                f"{described(place)} is of another version (schema {stands_at}): start the service once."
+            )
     return Database(engine)
 
 
-def connect_sqlite(file: Path) -> Engine:
-    """Make an engine for an SQLite file, as it stands."""
-    engine = create_engine(f"sqlite:///{file}", connect_args={"check_same_thread": False})
+@contextmanager
+def _failures_explained() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError) as error:
+        told = explained(error)
+        if told is None:
+            raise
+        raise told from error
 
-    # The driver's own implicit BEGIN comes too late (before the first write, not before the first read)
-    # and skips DDL; so it is switched off and every transaction is begun here.
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: DriverConnection, _record: object) -> None:
-        connection.isolation_level = None
-        connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
+@contextmanager
+def _closed_on_failure(engine: Engine, place: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except StartError:
+        engine.dispose()
+        raise
+    except (DBAPIError, PoolTimeoutError) as error:
+        engine.dispose()
+        cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().replace("\n", "; ")
+        raise StartError(f"{described(place)} cannot be used: {cause}") from error

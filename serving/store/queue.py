@@ -22,9 +22,9 @@ from sqlalchemy import (
     true,
     tuple_,
 )
-from sqlalchemy.dialects.sqlite import insert
 
 from serving.store.tables import instances, key_images, patients, queue_entries, scores, studies
+from serving.store.upserts import insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,9 @@ def place(connection: Connection, *, site: str, study_id: int, placement: Placem
         "reason_zh": placement.reason_zh,
         "policy_version": placement.policy_version,
     }
-    statement = insert(queue_entries).values(study_id=study_id, site_id=site, is_waiting=True, **values)
+    statement = insert(connection, queue_entries).values(
+        study_id=study_id, site_id=site, is_waiting=True, **values
+    )
     connection.execute(
         statement.on_conflict_do_update(index_elements=[queue_entries.c.study_id], set_=values)
     )

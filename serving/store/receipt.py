@@ -7,16 +7,18 @@ forward.
 
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from data.dicom.writing import uid_of_digest
 from serving.store.queue import Placement, place, place_no_later
+from serving.store.references import hold_references
 from serving.store.tables import instances, objects, patients, studies
+from serving.store.turns import is_shared_by_writers, take_turns_at
+from serving.store.upserts import insert
 
 # The doctor's priorities, the most urgent first.
 PRIORITIES = ("stat", "urgent", "routine")
@@ -82,6 +84,23 @@ class Receipt:
     n_new: int
 
 
+def hold(connection: Connection, arrived: Sequence[ArrivedStudy], *, site: str, now_us: int) -> None:
+    """Take every turn that writing some studies down needs, before the first is written.
+
+    Where writers work side by side, two senders of the same study then come one after the other, and those of
+    several studies cannot wait for each other.
+    """
+    if not is_shared_by_writers(connection):
+        return
+    hold_references(connection)
+    names = {f"study\0{site}\0{item.uid}" for item in arrived}
+    patients_of = [item.patient for item in arrived if item.patient is not None]
+    names |= {f"patient\0{site}\0{one.issuer}\0{one.identifier}" for one in patients_of}
+    take_turns_at(connection, names)
+    if len(arrived) > 1:  # each study by itself has its objects in order; so do all of them then
+        _insert_objects(connection, [image for item in arrived for image in item.instances], now_us=now_us)
+
+
 class StudyFullError(Exception):
     """A known study would get more images than one may have; nothing of them was written."""
 
@@ -104,7 +123,7 @@ def record(
     Parameters
     ----------
     connection : Connection
-        A writing one; what it commits is what the sender is told.
+        A writing one; what it commits is what the sender is told. It holds the study (:func:`hold`).
     arrived : ArrivedStudy
         Its objects must be durable already.
     site : str
@@ -165,7 +184,9 @@ def unknown_objects(connection: Connection, sha256s: Sequence[str]) -> list[str]
 
 
 def _known(connection: Connection, uid: str, *, site: str) -> Row[*tuple[Any, ...]] | None:
-    return connection.execute(select(studies).where(studies.c.site_id == site, studies.c.uid == uid)).first()
+    return connection.execute(
+        select(studies).where(studies.c.site_id == site, studies.c.uid == uid).with_for_update()
+    ).first()
 
 
 def _is_of_another(connection: Connection, patient: ArrivedPatient | None, known_id: int | None) -> bool:
@@ -220,7 +241,7 @@ def _patient_id(connection: Connection, patient: ArrivedPatient | None, *, site:
     if patient is None:
         return None
     connection.execute(
-        insert(patients)
+        insert(connection, patients)
         .values(site_id=site, issuer=patient.issuer, identifier=patient.identifier, name=patient.name)
         .on_conflict_do_nothing()
     )
@@ -258,25 +279,33 @@ def _new_instances(
 def _insert_instances(
     connection: Connection, new: Mapping[str, ArrivedInstance], *, site: str, study_id: int, now_us: int
 ) -> None:
-    for uid, item in new.items():
-        connection.execute(
-            insert(objects)
-            .values(sha256=item.sha256, n_bytes=item.n_bytes, stored_at=now_us)
-            .on_conflict_do_nothing()
-        )
-        connection.execute(
-            instances.insert().values(
-                site_id=site,
-                study_id=study_id,
-                sop_instance_uid=uid,
-                sop_class_uid=item.sop_class_uid,
-                series_uid=item.series_uid,
-                modality=item.modality,
-                n_frames=item.n_frames,
-                rows=item.rows,
-                columns=item.columns,
-                sha256=item.sha256,
-                file_name=item.file_name,
-                received_at=now_us,
-            )
-        )
+    if not new:
+        return
+    _insert_objects(connection, new.values(), now_us=now_us)
+    connection.execute(
+        instances.insert(),
+        [
+            {
+                "site_id": site,
+                "study_id": study_id,
+                "sop_instance_uid": uid,
+                "sop_class_uid": item.sop_class_uid,
+                "series_uid": item.series_uid,
+                "modality": item.modality,
+                "n_frames": item.n_frames,
+                "rows": item.rows,
+                "columns": item.columns,
+                "sha256": item.sha256,
+                "file_name": item.file_name,
+                "received_at": now_us,
+            }
+            for uid, item in new.items()
+        ],
+    )
+
+
+def _insert_objects(connection: Connection, items: Collection[ArrivedInstance], *, now_us: int) -> None:
+    """Write down which objects there are, always in the same order: none waits for one who waits for it."""
+    n_bytes = {item.sha256: item.n_bytes for item in items}
+    rows = [{"sha256": sha256, "n_bytes": n_bytes[sha256], "stored_at": now_us} for sha256 in sorted(n_bytes)]
+    connection.execute(insert(connection, objects).on_conflict_do_nothing(), rows)

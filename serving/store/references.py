@@ -5,9 +5,20 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, distinct, func, select
 
 from serving.store.tables import instances, objects
+from serving.store.turns import Turn, take_turn
 
 # SQLite before 3.32 takes 999 values.
 _HASHES_A_QUERY = 500
+
+
+def hold_references(connection: Connection) -> None:
+    """Keep a collection off while this transaction writes rows that refer to objects."""
+    take_turn(connection, Turn.OBJECTS, beside_others=True)
+
+
+def hold_objects(connection: Connection) -> None:
+    """Keep off whoever writes rows that refer to objects, while this transaction takes some away."""
+    take_turn(connection, Turn.OBJECTS)
 
 
 def unreferenced(connection: Connection, sha256s: Sequence[str]) -> list[str]:

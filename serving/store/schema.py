@@ -9,6 +9,8 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 
 from serving.errors import StartError
+from serving.store.engines import check_server
+from serving.store.turns import Turn, take_turn
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -23,15 +25,25 @@ def revision_of(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def migrate(engine: Engine, target: str = "head") -> None:
-    """Run the migrations that are missing, all of them or none.
+def migrate(engine: Engine, name: str, target: str = "head") -> None:
+    """Run the migrations that are missing, all of them or none; of several processes one does it.
+
+    Parameters
+    ----------
+    engine : Engine
+        A database's.
+    name : str
+        What a person calls it.
+    target : str
+        The migration to stop at.
 
     Raises
     ------
     StartError
-        If the database was made by a later version of the program.
+        If the database was made by a later version of the program, or cannot be used at all.
     """
     with engine.connect() as connection:
+        check_server(connection)
         stands_at = revision_of(connection)
     if stands_at == NEWEST and target == "head":
         return
@@ -45,9 +57,12 @@ def migrate(engine: Engine, target: str = "head") -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if stands_at is not None and stands_at not in known:
         raise StartError(
-            f"{engine.url.database} was made by a later version of firstread (schema {stands_at}, this one "
-            f"knows {NEWEST}): start that version, or name another FIRSTREAD_HOME."
+            f"{name} was made by a later version of firstread (schema {stands_at}, this one knows {NEWEST}): "
+            "start that version, or name another database."
         )
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        if connection.dialect.name == "postgresql":  # another process may be at it for long
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+        take_turn(connection, Turn.MIGRATION)
         config.attributes["connection"] = connection
-        command.upgrade(config, target)
+        command.upgrade(config, target)  # finds nothing to do if another process was first

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from serving.store.tables import key_images, scores
+from serving.store.upserts import insert
 
 Polygon = list[list[float]]
 
@@ -69,7 +69,7 @@ def record_score(
         )
     }
     score_id = connection.execute(
-        insert(scores)
+        insert(connection, scores)
         .values(site_id=site, study_id=study_id, revision=revision, scored_at=score.scored_at_us, **columns)
         .on_conflict_do_nothing()
         .returning(scores.c.id)

@@ -3,9 +3,9 @@
 from typing import Final
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from serving.store.tables import sites
+from serving.store.upserts import insert
 
 LOCAL_SITE: Final = "local"
 
@@ -13,4 +13,5 @@ LOCAL_SITE: Final = "local"
 def ensure_local_site(connection: Connection) -> None:
     """Make the one site, if it is not there yet."""
     if connection.execute(select(sites.c.id).where(sites.c.id == LOCAL_SITE)).first() is None:
-        connection.execute(insert(sites).values(id=LOCAL_SITE, name="Local").on_conflict_do_nothing())
+        local = insert(connection, sites).values(id=LOCAL_SITE, name="Local")
+        connection.execute(local.on_conflict_do_nothing())

@@ -88,9 +88,14 @@ def claim_next(connection: Connection, *, max_attempts: int) -> StoredStudy | No
     A study that was begun `max_attempts` times and never finished has stopped its process each time: it is
     marked as failed and left to the reader.
     """
+    worn_out = (
+        select(studies.c.id)
+        .where(studies.c.state == "received", studies.c.n_attempts >= max_attempts)
+        .with_for_update(skip_locked=True)
+    )
     connection.execute(
         update(studies)
-        .where(studies.c.state == "received", studies.c.n_attempts >= max_attempts)
+        .where(studies.c.id.in_(worn_out))
         .values(
             state="failed",
             reason="model-failed",
@@ -103,6 +108,9 @@ def claim_next(connection: Connection, *, max_attempts: int) -> StoredStudy | No
         .where(studies.c.state == "received")
         .order_by(queue_entries.c.due_at, studies.c.id)
         .limit(1)
+        .with_for_update(
+            of=studies, skip_locked=True
+        )  # what another process takes just now is not waited for
     ).scalar_one_or_none()
     if study_id is None:
         return None

@@ -23,6 +23,7 @@ from serving.store.audit import read_rows
 from serving.store.audit_chain import Action
 from serving.store.database import Database, open_database
 from tests.serving.audit.trails import READER, event
+from tests.serving.store.databases import Place
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -35,18 +36,18 @@ from serving.audit.opening import open_trail
 from serving.store.database import open_existing
 from tests.serving.audit.trails import event
 
-home = Path(sys.argv[1])
-database = open_existing(home / "firstread.sqlite")
+home, place = Path(sys.argv[1]), sys.argv[2]
+database = open_existing(place if "://" in place else Path(place))
 trail = open_trail(database, home)
-for number in range(int(sys.argv[2])) if len(sys.argv) > 2 else count():
+for number in range(int(sys.argv[3])) if len(sys.argv) > 3 else count():
     trail.note(event(number))
     print(number, flush=True)
 """
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(tmp_path / "firstread.sqlite")
+def database(place: Place) -> Iterator[Database]:
+    opened = open_database(place)
     yield opened
     opened.close()
 
@@ -64,10 +65,13 @@ def _verified(database: Database, home: Path) -> Report:
 
 def _without_guards(database: Database, statement: str) -> None:
     with database.writing() as connection:
-        for trigger in connection.execute(
-            text("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-        ).scalars():
-            connection.execute(text(f"DROP TRIGGER {trigger}"))
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+        else:
+            for trigger in connection.execute(
+                text("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+            ).scalars():
+                connection.execute(text(f"DROP TRIGGER {trigger}"))
         connection.execute(text(statement))
 
 
@@ -145,10 +149,10 @@ def test_threads_leave_one_chain_without_a_gap(database: Database, tmp_path: Pat
 
 
 def test_processes_leave_one_chain_and_one_that_is_killed_does_not_break_it(
-    database: Database, tmp_path: Path
+    database: Database, place: Place, tmp_path: Path
 ) -> None:
     open_trail(database, tmp_path)
-    command = [sys.executable, "-c", APPEND_FOR_EVER, str(tmp_path)]
+    command = [sys.executable, "-c", APPEND_FOR_EVER, str(tmp_path), str(place)]
     killed = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     other = subprocess.Popen([*command, "25"], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert killed.stdout is not None

@@ -18,16 +18,17 @@ from serving.store.idempotency import GivenAnswer, find_answer, keep_answer
 from serving.store.local_objects import LocalObjects
 from serving.store.objects import StoredObject
 from serving.store.receipt import ArrivedInstance
-from serving.store.references import unreferenced
+from serving.store.references import hold_references, unreferenced
 from serving.store.sites import LOCAL_SITE
+from tests.serving.store.databases import Place
 from tests.serving.store.stored import image, opened, receive, study
 
 AT_ONCE = Terms(grace_h=0.0, aside_h=0.0)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with opened(tmp_path) as database:
+def database(place: Place) -> Iterator[Database]:
+    with opened(place) as database:
         yield database
 
 
@@ -142,6 +143,7 @@ def test_bytes_collected_between_their_upload_and_its_commit_are_brought_back(
     [item] = stored.values()
     assert Collection(database, objects, AT_ONCE).run(even_most=True).n_set_aside == 1
     with database.writing() as connection:
+        hold_references(connection)
         objects.confirm(stored, unreferenced(connection, [item.sha256]))
     assert objects.checked(item.sha256).read_bytes() == b"picture"
 
@@ -155,6 +157,7 @@ def test_bytes_that_are_gone_for_good_before_the_commit_are_put_again(
     stored = objects.take([file])
     objects.remove(item.sha256)
     with database.writing() as connection:
+        hold_references(connection)
         objects.confirm(stored, unreferenced(connection, [item.sha256]))
     assert objects.checked(item.sha256).read_bytes() == b"picture"
 
@@ -172,6 +175,7 @@ def _upload_often(
             continue  # cut off before its commit
         item = stored[file]
         with database.writing() as connection:
+            hold_references(connection)
             objects.confirm(stored, unreferenced(connection, [item.sha256]))
             receive(connection, study(f"{seed}-{number}", _image_of(item)))
         assert objects.head(item.sha256) is not None

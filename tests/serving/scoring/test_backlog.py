@@ -25,6 +25,7 @@ from serving.worklist.placement import Placer
 from serving.worklist.policy import read_policy
 from serving.worklist.reasons import NoScore
 from tests.serving.service_in_process import photograph
+from tests.serving.store.databases import Place
 from tests.serving.store.stored import opened, receive, study
 from tests.tiny_model import write_tiny_artifact
 
@@ -91,8 +92,8 @@ class Setting:
 
 
 @pytest.fixture
-def setting(tmp_path: Path) -> Iterator[Setting]:
-    with opened(tmp_path) as database:
+def setting(place: Place, tmp_path: Path) -> Iterator[Setting]:
+    with opened(place) as database:
         yield Setting(tmp_path, database)
 
 

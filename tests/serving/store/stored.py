@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -10,13 +9,14 @@ from serving.store.database import Database, open_database
 from serving.store.queue import Placement
 from serving.store.receipt import ArrivedInstance, ArrivedStudy, Receipt, record
 from serving.store.sites import LOCAL_SITE, ensure_local_site
+from tests.serving.store.databases import Place
 
 MINUTE_US = 60_000_000
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Database]:
-    database = open_database(folder / "test.sqlite")
+def opened(place: Place) -> Iterator[Database]:
+    database = open_database(place)
     with database.writing() as connection:
         ensure_local_site(connection)
     try:

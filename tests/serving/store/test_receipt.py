@@ -1,18 +1,19 @@
 from dataclasses import replace
-from pathlib import Path
 
 from sqlalchemy import func, select
 
-from serving.store.queue import Placement, place, placement_of
+from serving.store import queue
+from serving.store.queue import Placement, placement_of
 from serving.store.receipt import ArrivedPatient, ArrivedStudy
 from serving.store.sites import LOCAL_SITE
 from serving.store.studies import claim_next, find_study, mark
 from serving.store.tables import instances, objects, queue_entries, studies
+from tests.serving.store.databases import Place
 from tests.serving.store.stored import MINUTE_US, image, opened, receive, study
 
 
-def test_a_study_stands_in_the_queue_from_its_first_image_on(tmp_path: Path) -> None:
-    with opened(tmp_path) as database, database.writing() as connection:
+def test_a_study_stands_in_the_queue_from_its_first_image_on(place: Place) -> None:
+    with opened(place) as database, database.writing() as connection:
         receipt = receive(connection, study("s"), now_us=7)
         found = find_study(connection, site=LOCAL_SITE, key=receipt.study_key)
         assert found is not None
@@ -20,8 +21,8 @@ def test_a_study_stands_in_the_queue_from_its_first_image_on(tmp_path: Path) -> 
         assert found.placement.due_at_us == 7 + 240 * MINUTE_US
 
 
-def test_the_same_images_twice_give_one_study(tmp_path: Path) -> None:
-    with opened(tmp_path) as database, database.writing() as connection:
+def test_the_same_images_twice_give_one_study(place: Place) -> None:
+    with opened(place) as database, database.writing() as connection:
         first = receive(connection, study("s", image("a"), image("b")))
         second = receive(connection, study("s", image("a"), image("b")), now_us=99)
         assert (first.n_new, second.n_new) == (2, 0)
@@ -33,14 +34,14 @@ def test_the_same_images_twice_give_one_study(tmp_path: Path) -> None:
         assert counted == [1, 2, 2, 1]
 
 
-def test_a_late_image_opens_a_scored_study_again_without_moving_it_back(tmp_path: Path) -> None:
-    with opened(tmp_path) as database, database.writing() as connection:
+def test_a_late_image_opens_a_scored_study_again_without_moving_it_back(place: Place) -> None:
+    with opened(place) as database, database.writing() as connection:
         receipt = receive(connection, study("s", image("a")))
         claimed = claim_next(connection, max_attempts=3)
         assert claimed is not None
         mark(connection, claimed, state="scored", reason=None, problem=None)
         soon = Placement(5 * MINUTE_US, "critical", "melanoma", "黑色素瘤", "test")
-        place(connection, site=LOCAL_SITE, study_id=claimed.id, placement=soon)
+        queue.place(connection, site=LOCAL_SITE, study_id=claimed.id, placement=soon)
 
         late = receive(connection, study("s", image("b")), now_us=MINUTE_US)
 
@@ -51,8 +52,8 @@ def test_a_late_image_opens_a_scored_study_again_without_moving_it_back(tmp_path
         assert found.placement == soon
 
 
-def test_a_score_of_fewer_images_than_there_are_is_dropped(tmp_path: Path) -> None:
-    with opened(tmp_path) as database, database.writing() as connection:
+def test_a_score_of_fewer_images_than_there_are_is_dropped(place: Place) -> None:
+    with opened(place) as database, database.writing() as connection:
         receive(connection, study("s", image("a")))
         claimed = claim_next(connection, max_attempts=3)
         assert claimed is not None
@@ -63,8 +64,8 @@ def test_a_score_of_fewer_images_than_there_are_is_dropped(tmp_path: Path) -> No
         assert len(again.instances) == 2
 
 
-def test_a_priority_only_ever_rises_and_counts_at_once(tmp_path: Path) -> None:
-    with opened(tmp_path) as database, database.writing() as connection:
+def test_a_priority_only_ever_rises_and_counts_at_once(place: Place) -> None:
+    with opened(place) as database, database.writing() as connection:
         receipt = receive(connection, study("s"))
         receive(connection, study("s", priority="stat"))
         receive(connection, study("s", priority="routine"))
@@ -74,20 +75,20 @@ def test_a_priority_only_ever_rises_and_counts_at_once(tmp_path: Path) -> None:
         assert found.placement.due_at_us == 15 * MINUTE_US
 
 
-def test_two_images_under_one_uid_are_both_kept(tmp_path: Path) -> None:
-    with opened(tmp_path) as database, database.writing() as connection:
+def test_two_images_under_one_uid_are_both_kept(place: Place) -> None:
+    with opened(place) as database, database.writing() as connection:
         receive(connection, study("s", image("a")))
         other = receive(connection, study("s", image("a", content="other bytes")))
         repeated = receive(connection, study("s", image("a", content="other bytes")))
         assert (other.n_new, other.n_images, repeated.n_new) == (1, 2, 0)
 
 
-def test_two_patients_under_one_study_uid_are_two_studies(tmp_path: Path) -> None:
+def test_two_patients_under_one_study_uid_are_two_studies(place: Place) -> None:
     def sent(identifier: str, name: str) -> ArrivedStudy:
         patient = ArrivedPatient("", identifier, identifier) if identifier else None
         return replace(study("s", image(name)), patient=patient)
 
-    with opened(tmp_path) as database, database.writing() as connection:
+    with opened(place) as database, database.writing() as connection:
         first = receive(connection, sent("P1", "a"))
         other = receive(connection, sent("P2", "b"))
         assert other.study_key != first.study_key
@@ -100,14 +101,14 @@ def test_two_patients_under_one_study_uid_are_two_studies(tmp_path: Path) -> Non
         assert found.patient == "P2"
 
 
-def test_another_site_sees_nothing_of_it(tmp_path: Path) -> None:
-    with opened(tmp_path) as database, database.writing() as connection:
+def test_another_site_sees_nothing_of_it(place: Place) -> None:
+    with opened(place) as database, database.writing() as connection:
         receipt = receive(connection, study("s"))
         assert find_study(connection, site="elsewhere", key=receipt.study_key) is None
 
 
-def test_a_study_that_stops_its_process_each_time_is_left_to_the_reader(tmp_path: Path) -> None:
-    with opened(tmp_path) as database, database.writing() as connection:
+def test_a_study_that_stops_its_process_each_time_is_left_to_the_reader(place: Place) -> None:
+    with opened(place) as database, database.writing() as connection:
         receipt = receive(connection, study("s"))
         for _ in range(3):
             claimed = claim_next(connection, max_attempts=3)
