@@ -9,6 +9,8 @@ import platformdirs
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from serving.sign_in_settings import SignInSettings
+
 SHIPPED_MODELS = Path(__file__).resolve().parents[1] / "models" / "shipped"
 
 
@@ -16,7 +18,7 @@ def _default_home() -> Path:
     return Path(platformdirs.user_data_dir("firstread", appauthor=False))
 
 
-class Settings(BaseSettings):
+class Settings(SignInSettings, BaseSettings):
     """The service's settings; each is also an environment variable ``FIRSTREAD_<NAME>``.
 
     There is no global instance: a program reads the settings once and passes on what a part needs.
