@@ -61,6 +61,7 @@ def serve(
     """
     from serving.hosting.server import address_of, open_socket, serve_until_stopped
     from serving.hosting.service import running
+    from serving.hosting.tls import tls_of
     from serving.telemetry.logs import LogTerms, start_logs
 
     with one_sentence_on_failure():
@@ -68,17 +69,23 @@ def serve(
             host=host, port=port, home=home, models=tuple(models) if models else None, workers=workers
         )
         start_logs(LogTerms(settings.log_format, settings.log_level))
+        tls = tls_of(settings)
         listener = open_socket(settings.host, settings.port, allow_remote=allow_remote)
         with listener, running(settings) as service:
 
             def say_ready() -> None:
-                typer.echo(f"firstread listens on {address_of(listener)} (home: {settings.home})")
+                address = address_of(listener, is_tls=tls is not None)
+                typer.echo(f"firstread listens on {address} (home: {settings.home})")
                 if service.n_taken_up:
                     typer.echo(f"{service.n_taken_up} studies wait for a score from before")
                 say_models(service.operations)
 
             serve_until_stopped(
-                service.app, listener, on_ready=say_ready, seconds_to_stop=settings.seconds_to_stop
+                service.app,
+                listener,
+                on_ready=say_ready,
+                seconds_to_stop=settings.seconds_to_stop,
+                tls=tls,
             )
     typer.echo("stopped; what was not scored is scored after the next start", err=True)
 

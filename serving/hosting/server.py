@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from serving.errors import StartError
-from serving.hosting.connections import BoundedProtocol
+from serving.hosting.peer_certificate import CertifiedProtocol
 
 # Beyond what serving.bodies refuses with a reason; h11 then says 400 and closes.
 _MOST_OF_A_HEAD = 32 * 1024
@@ -61,16 +62,21 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def address_of(listener: socket.socket) -> str:
+def address_of(listener: socket.socket, *, is_tls: bool = False) -> str:
     """Give the address that a person types."""
     host, port = listener.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    return f"{'https' if is_tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def serve_until_stopped(
-    app: FastAPI, listener: socket.socket, *, on_ready: Callable[[], None], seconds_to_stop: int
+    app: FastAPI,
+    listener: socket.socket,
+    *,
+    on_ready: Callable[[], None],
+    seconds_to_stop: int,
+    tls: Callable[[], ssl.SSLContext] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; calls `on_ready` once requests are answered.
+    """Serve until SIGINT or SIGTERM, by TLS if there is a context; calls `on_ready` once it answers.
 
     Nobody is let in after that, and requests under way are finished, within `seconds_to_stop`; one that is
     cut off then was not acknowledged.
@@ -78,11 +84,15 @@ def serve_until_stopped(
     config = uvicorn.Config(
         app,
         log_config=None,  # it would write to handlers of its own, tracebacks with values among it
+        http=CertifiedProtocol,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls(),
+        # uvicorn's own reading of X-Forwarded-For trusts every process of this machine; ours trusts the
+        # proxies that the operator named (serving.forwarding).
+        proxy_headers=False,
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=seconds_to_stop,
-        http=BoundedProtocol,
         h11_max_incomplete_event_size=_MOST_OF_A_HEAD,
         limit_concurrency=_MOST_CONNECTIONS,
         lifespan="off",

@@ -9,13 +9,16 @@ from importlib import metadata
 from fastapi import FastAPI
 
 from models.registry import Registry
+from serving.administration.service import Administration
 from serving.app import Manners, create_app
 from serving.audit.opening import open_trail
 from serving.bodies import RequestLimits
 from serving.errors import StartError
 from serving.hosting.home import occupied
 from serving.identity.gate import Gate
+from serving.identity.proxies import TrustedProxies
 from serving.identity.refusals import Refusals
+from serving.identity.tokens import Tokens
 from serving.intake.interrupted import clear_spool
 from serving.intake.pace import Pace
 from serving.intake.service import Intake
@@ -111,6 +114,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
             worklist=Worklist(database, trail),
             studies=Studies(database, Renderer(objects), trail),
             operations=operations,
+            administration=Administration(Tokens(database, trail)),
             gate=Gate.without_sign_in(Refusals(trail)),
             host_names=settings.host_names,
             manners=Manners(
@@ -118,6 +122,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
                 buckets=Buckets(per_s=settings.requests_per_s, burst=settings.requests_at_once),
                 caller_buckets=Buckets(per_s=settings.requests_per_s, burst=settings.requests_at_once),
             ),
+            proxies=TrustedProxies.parse(",".join(settings.trusted_proxies)),
         )
         n_taken_up = backlog.start()
         try:
