@@ -9,10 +9,14 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.types import ASGIApp
 
+from serving.administration import endpoints as administration_endpoints
+from serving.administration.service import Administration
 from serving.bodies import Bounds, RequestLimits
 from serving.errors import Problem, ServiceError
+from serving.forwarding import Forwarding
 from serving.identity.gate import Gate
 from serving.identity.permissions import PUBLIC, Address
+from serving.identity.proxies import TrustedProxies
 from serving.intake import endpoints as intake_endpoints
 from serving.intake.service import Intake
 from serving.operations import endpoints as operations_endpoints
@@ -77,11 +81,12 @@ _STREAMED = ("/api/v1/studies", "/send")
 
 @dataclass(frozen=True)
 class Manners:
-    """What holds for every route: how much and how fast may be asked."""
+    """What holds for every route: how much and how fast may be asked, and whose word for others counts."""
 
     limits: RequestLimits = field(default_factory=RequestLimits)
     buckets: Buckets = field(default_factory=lambda: Buckets(per_s=0.0, burst=1.0))
     caller_buckets: Buckets = field(default_factory=lambda: Buckets(per_s=0.0, burst=1.0))
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
 
 
 class _Application(FastAPI):
@@ -92,7 +97,8 @@ class _Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """Put the layers around the routes, the innermost first."""
         bounded = Bounds(super().build_middleware_stack(), self.manners.limits, streamed=_STREAMED)
-        return Protection(Access(Throttle(bounded, self.manners.buckets)))
+        spoken_for = Protection(Access(Throttle(bounded, self.manners.buckets)))
+        return Forwarding(spoken_for, proxies=self.manners.proxies)
 
 
 def create_app(
@@ -101,11 +107,14 @@ def create_app(
     worklist: Worklist,
     studies: Studies,
     operations: Operations,
+    administration: Administration,
     gate: Gate,
     host_names: Collection[str] = (),
     manners: Manners | None = None,
 ) -> FastAPI:
-    """Build the application around its parts; `host_names` are those under which it may be reached.
+    """Build the application around its parts.
+
+    `host_names` are those under which it may be reached.
 
     Raises
     ------
@@ -138,6 +147,8 @@ def create_app(
     app.include_router(
         web_endpoints.build_router(intake=intake, worklist=worklist, studies=studies, operations=operations)
     )
+    for router in administration_endpoints.build_routers(administration):
+        app.include_router(router)
     refuse_addresses_without_rule(app, gate)
     return app
 

@@ -2,6 +2,7 @@
 
 import typer
 
+from serving.administration.tokens.command import tokens
 from serving.audit.command import audit
 from serving.catalogue.command import models
 from serving.exporting.command import export
@@ -17,6 +18,7 @@ app.command()(demo)
 app.command()(simulate)
 app.command()(export)
 app.add_typer(models, name="models")
+admin.add_typer(tokens, name="tokens")
 app.add_typer(admin, name="admin")
 app.add_typer(audit, name="audit")
 

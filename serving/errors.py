@@ -27,6 +27,8 @@ class Problem(StrEnum):
     LICENCE_NEEDED = "licence-needed"
     PAGE_TOKEN_WRONG = "page-token-wrong"  # noqa: S105 - a code, not a secret
     NO_SITE = "no-site"
+    TOO_MANY_TRIES = "too-many-tries"
+    CONFLICT = "conflict"
     UNKNOWN_HOST = "unknown-host"
     NOT_FOUND = "not-found"
     NOT_ACCEPTABLE = "not-acceptable"
@@ -58,6 +60,8 @@ STATUS_OF_PROBLEM: Mapping[Problem, HTTPStatus] = {
     Problem.LICENCE_NEEDED: HTTPStatus.FORBIDDEN,
     Problem.PAGE_TOKEN_WRONG: HTTPStatus.FORBIDDEN,
     Problem.NO_SITE: HTTPStatus.FORBIDDEN,
+    Problem.TOO_MANY_TRIES: HTTPStatus.TOO_MANY_REQUESTS,
+    Problem.CONFLICT: HTTPStatus.CONFLICT,
     Problem.UNKNOWN_HOST: HTTPStatus.MISDIRECTED_REQUEST,
     Problem.NOT_FOUND: HTTPStatus.NOT_FOUND,
     Problem.NOT_ACCEPTABLE: HTTPStatus.NOT_ACCEPTABLE,

@@ -121,8 +121,8 @@ def running(settings: Settings) -> Iterator[RunningService]:
                 limits=RequestLimits(body_bytes=settings.max_body_bytes),
                 buckets=Buckets(per_s=settings.requests_per_s, burst=settings.requests_at_once),
                 caller_buckets=Buckets(per_s=settings.requests_per_s, burst=settings.requests_at_once),
+                proxies=TrustedProxies.parse(",".join(settings.trusted_proxies)),
             ),
-            proxies=TrustedProxies.parse(",".join(settings.trusted_proxies)),
         )
         n_taken_up = backlog.start()
         try:

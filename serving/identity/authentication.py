@@ -1,6 +1,7 @@
 """How a request proves whose it is: a chain of ways, each of which knows one kind of proof."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from fastapi import Request
@@ -19,9 +20,19 @@ class CredentialRefusedError(Exception):
         What is wrong with it, for the audit trail: ``unknown``, ``expired``.
     clearing : str or None
         A ``Set-Cookie`` that has the browser forget it.
+    details : mapping of str to str
+        What else the audit trail should know, such as which token it is.
     """
 
-    def __init__(self, kind: str, reason: str, *, clearing: str | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        reason: str,
+        *,
+        clearing: str | None = None,
+        details: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.details = dict(details)
         self.kind = kind
         self.reason = reason
         self.clearing = clearing

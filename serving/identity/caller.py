@@ -26,6 +26,14 @@ class Role(StrEnum):
     SERVICE = "service"
 
 
+class TokenScope(StrEnum):
+    """What a token is good for; each row of the table of permissions names the one that opens it."""
+
+    UPLOAD = "upload"
+    READ = "read"
+    METRICS = "metrics"
+
+
 class SignedInBy(StrEnum):
     """How a caller proved who they are."""
 
@@ -61,6 +69,8 @@ class Caller:
         How they proved it.
     csrf : str or None
         What a page must send back, for callers whose browser adds the proof by itself.
+    token_scopes : frozenset of TokenScope or None
+        What a token is good for; None for people, whose roles alone count.
     """
 
     who: Who
@@ -73,6 +83,7 @@ class Caller:
     session: str | None = None
     signed_in_by: SignedInBy = SignedInBy.NOTHING
     csrf: str | None = None
+    token_scopes: frozenset[TokenScope] | None = None
 
 
 NOBODY: Final = Scope(frozenset())

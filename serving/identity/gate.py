@@ -119,7 +119,9 @@ class Gate:
         try:
             caller = identify(self._authenticators, request)
         except CredentialRefusedError as error:
-            self._refusals.note(request, stranger(request), {"reason": error.reason, "proof": error.kind})
+            self._refusals.note(
+                request, stranger(request), {"reason": error.reason, "proof": error.kind, **error.details}
+            )
             cookie = {"Set-Cookie": error.clearing} if error.clearing else {}
             raise ServiceError(
                 Problem.CREDENTIAL_REFUSED,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from serving.identity.caller import Caller, Role
+from serving.identity.caller import Caller, Role, TokenScope
 
 Address: TypeAlias = tuple[str, str]
 
@@ -19,45 +19,64 @@ class Rule:
 
     `is_public`: everybody, signed in or not, and nobody is asked who they are. `needs_licence`: an act of
     reading, for which the caller's licence must be verified and not expired. `checks_csrf_itself`: its form
-    is read as it streams, so the token of its page is checked where the form is taken.
+    is read as it streams, so the token of its page is checked where the form is taken. `token_scope`: what an
+    API token must be good for; None: no token opens this.
     """
 
     roles: frozenset[Role] = frozenset()
     is_public: bool = False
     needs_licence: bool = False
     checks_csrf_itself: bool = False
+    token_scope: TokenScope | None = None
 
     def allows(self, caller: Caller) -> bool:
-        """Whether one of the caller's roles is enough."""
+        """Whether one of the caller's roles is enough and, if they are a token, it is good for this."""
+        if caller.token_scopes is not None and self.token_scope not in caller.token_scopes:
+            return self.is_public
         return self.is_public or bool(self.roles & caller.roles)
 
 
 PUBLIC: Final = Rule(is_public=True)
 
 
-def _only(*roles: Role, needs_licence: bool = False, checks_csrf_itself: bool = False) -> Rule:
-    return Rule(frozenset(roles), needs_licence=needs_licence, checks_csrf_itself=checks_csrf_itself)
+def _only(
+    *roles: Role,
+    needs_licence: bool = False,
+    checks_csrf_itself: bool = False,
+    token_scope: TokenScope | None = None,
+) -> Rule:
+    return Rule(
+        frozenset(roles),
+        needs_licence=needs_licence,
+        checks_csrf_itself=checks_csrf_itself,
+        token_scope=token_scope,
+    )
 
 
 _SENDERS = (Role.UPLOADER, Role.SUPERVISOR, Role.SERVICE)
 _CLINICIANS = (Role.UPLOADER, Role.READER, Role.SUPERVISOR)
+_ADMINISTRATORS = (Role.OPERATOR, Role.SUPERVISOR)
 _FRAME = "/api/v1/studies/{study}/instances/{sop_instance_uid}/frames/{frame}"
 
 PERMISSIONS: Final[Mapping[Address, Rule]] = {
     # studies and the queue
-    ("POST", "/api/v1/studies"): _only(*_SENDERS),
-    ("GET", "/api/v1/worklist"): _only(*_CLINICIANS, Role.SERVICE),
-    ("GET", "/api/v1/studies/{study}"): _only(*_CLINICIANS, Role.SERVICE),
-    ("GET", f"{_FRAME}/rendered"): _only(*_CLINICIANS, Role.SERVICE),
-    ("GET", f"{_FRAME}/thumbnail"): _only(*_CLINICIANS, Role.SERVICE),
+    ("POST", "/api/v1/studies"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
+    ("GET", "/api/v1/worklist"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
+    ("GET", "/api/v1/studies/{study}"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
+    ("GET", f"{_FRAME}/rendered"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
+    ("GET", f"{_FRAME}/thumbnail"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
     # their pages
     ("GET", "/"): _only(*_CLINICIANS),
     ("GET", "/studies/{study}"): _only(*_CLINICIANS),
     ("POST", "/send"): _only(Role.UPLOADER, Role.SUPERVISOR, checks_csrf_itself=True),
+    # tokens, of their own sites for supervisors
+    ("POST", "/api/v1/tokens"): _only(*_ADMINISTRATORS),
+    ("GET", "/api/v1/tokens"): _only(*_ADMINISTRATORS),
+    ("DELETE", "/api/v1/tokens/{token}"): _only(*_ADMINISTRATORS),
     # the service itself
     ("GET", "/healthz"): PUBLIC,  # asked by load balancers, which sign in nowhere
     ("GET", "/readyz"): PUBLIC,
-    ("GET", "/metrics"): _only(Role.OPERATOR, Role.SERVICE),
+    ("GET", "/metrics"): _only(Role.OPERATOR, Role.SERVICE, token_scope=TokenScope.METRICS),
     ("GET", "/assets/{name}"): PUBLIC,  # style and script of the page to sign in, too
     ("GET", "/api/v1/openapi.json"): PUBLIC,  # the same for every installation
 }

@@ -14,11 +14,13 @@ from starlette.testclient import TestClient
 
 from data.study import Study
 from models.registry import Registry
+from serving.administration.service import Administration
 from serving.app import Manners, create_app
 from serving.audit.opening import open_trail
 from serving.audit.trail import AuditTrail
 from serving.identity.gate import Gate
 from serving.identity.refusals import Refusals
+from serving.identity.tokens import Tokens
 from serving.intake.gather import Limits
 from serving.intake.service import Intake
 from serving.intake.upload import UploadLimits
@@ -124,6 +126,7 @@ def in_process(
         worklist=Worklist(database, trail),
         studies=Studies(database, Renderer(objects), trail),
         operations=operations,
+        administration=Administration(Tokens(database, trail)),
         gate=Gate.without_sign_in(Refusals(trail)) if make_gate is None else make_gate(trail),
         host_names=["testserver"],
         manners=manners,

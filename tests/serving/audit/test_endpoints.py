@@ -26,6 +26,9 @@ LEAVES_A_ROW = {
 }
 
 SHOWS_NO_STUDY = {
+    ("POST", "/api/v1/tokens"): "a new token; its row is tested with the tokens",
+    ("GET", "/api/v1/tokens"): "tokens without their secrets",
+    ("DELETE", "/api/v1/tokens/{token}"): "the token that ends; its row is tested with the tokens",
     ("GET", "/healthz"): "which models there are",
     ("GET", "/readyz"): "whether the service can work",
     ("GET", "/metrics"): "counts of studies, none of them",

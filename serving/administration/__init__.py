@@ -1,0 +1,1 @@
+"""Administers people, sites and tokens, by HTTP and by the program's verb `admin`."""

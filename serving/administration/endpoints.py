@@ -1,0 +1,11 @@
+"""Everything that is administered by HTTP."""
+
+from fastapi import APIRouter
+
+from serving.administration.service import Administration
+from serving.administration.tokens import endpoints as token_endpoints
+
+
+def build_routers(administration: Administration) -> list[APIRouter]:
+    """Serve `administration` over HTTP; a list, since an address is looked up by its own router's path."""
+    return [token_endpoints.build_router(administration.tokens)]

@@ -1,0 +1,12 @@
+"""What can be administered, put together for the interface."""
+
+from dataclasses import dataclass
+
+from serving.identity.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class Administration:
+    """The parts."""
+
+    tokens: Tokens

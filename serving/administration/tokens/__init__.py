@@ -1,0 +1,1 @@
+"""Tokens by HTTP, and `firstread admin tokens`."""
