@@ -32,6 +32,7 @@ from serving.scoring.scorer import Scorer
 from serving.store.database import Database, open_database
 from serving.store.local_objects import LocalObjects
 from serving.store.sites import ensure_local_site
+from serving.store.times import now_us
 from serving.studies.rendering import Renderer
 from serving.studies.service import Studies
 from serving.worklist.placement import Placer
@@ -79,6 +80,7 @@ def in_process(
     with_novelty: bool = False,
     make_gate: Callable[[AuditTrail], Gate] | None = None,
     manners: Manners | None = None,
+    clock: Callable[[], int] = now_us,
 ) -> Iterator[Service]:
     models = folder / "models"
     write_tiny_artifact(models, name="derm-lesion", classes=("nv", "mel"), with_novelty=with_novelty)
@@ -88,6 +90,7 @@ def in_process(
     with database.writing() as connection:
         ensure_local_site(connection)
     trail = open_trail(database, folder)
+    trail.clock = clock
     trail.start(version="test")
     objects = LocalObjects(folder / "objects")
     registry = Registry([models])
@@ -100,6 +103,7 @@ def in_process(
         registry=registry,
         placer=placer,
         n_at_once=2,
+        clock=clock,
     )
     intake = Intake(
         database=database,
@@ -109,6 +113,7 @@ def in_process(
         limits=limits,
         found_limits=found_limits,
         placer=placer,
+        clock=clock,
     )
     operations = Operations(
         version="test",

@@ -1,0 +1,183 @@
+"""A stranger tries what strangers try, over real HTTP: the service refuses, stays well, touches nothing."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.journeys.kills.material import photograph
+from tests.journeys.process import Program, started
+from tests.journeys.wire import END, exchange, get, part, upload_head
+from tests.tiny_model import write_tiny_artifact
+
+PICTURE = photograph(7, 7)
+
+KEYS = [
+    "' OR 1=1 --",
+    "x'; DROP TABLE studies; --",
+    "../../../../etc/passwd",
+    "..\\..\\windows",
+    "\0",
+    "a" * 32,
+    "a" * 4000,
+    "学",
+    "%s%n{0}${x}",
+]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    folder = tmp_path_factory.mktemp("stranger")
+    write_tiny_artifact(folder / "models", name="derm-lesion", classes=("nv", "mel"))
+    with started(
+        "serve", "--models", str(folder / "models"), home=folder / "home", log=folder / "log"
+    ) as program:
+        assert program.post((PICTURE.name, PICTURE.content))[0] == 201
+        program.wait_until_scored(1)
+        yield program
+
+
+@pytest.fixture(autouse=True)
+def _stays_well(program: Program) -> Iterator[None]:
+    before = program.log.read_text(encoding="utf-8")
+    yield
+    assert [entry["state"] for entry in program.get("/api/v1/worklist")["entries"]].count("scored") >= 1
+    assert program.get("/readyz")["status"] == "ready"
+    said = program.log.read_text(encoding="utf-8")[len(before) :]
+    assert "Traceback" not in said
+    assert '"ERROR"' not in said, said
+
+
+def _port(program: Program) -> int:
+    return int(program.address.rstrip("/").rpartition(":")[2])
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/studies/{}",
+        "/api/v1/studies/{}/instances/{}/frames/1/rendered",
+        "/studies/{}",
+        "/assets/{}",
+        "/api/v1/worklist?cursor={}",
+        "/api/v1/worklist?lang={}",
+        "/api/v1/worklist?limit={}",
+        "/{}",
+    ],
+)
+def test_no_address_leads_to_what_is_not_there(program: Program, path: str, key: str) -> None:
+    status, body = exchange(_port(program), get(path.replace("{}", quote(key, safe=""))))
+    assert status in {401, 403, 404, 422}, (status, body[:300])
+    assert b"root:" not in body
+
+
+@pytest.mark.parametrize("frame", ["0", "-1", "2", "99999999999999999999", "1e3", "%00", "1/../../../x"])
+def test_a_frame_that_is_none_is_refused(program: Program, frame: str) -> None:
+    (entry,) = program.get("/api/v1/worklist")["entries"]
+    address = entry["cover"]["rendered"].replace("/frames/1/", f"/frames/{frame}/")
+    assert exchange(_port(program), get(address))[0] in {404, 422}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        b"\x16\x03\x01\x02\x00garbage\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
+        upload_head(5, "Content-Length: 6") + b"abcdef",
+        upload_head(5, "Transfer-Encoding: chunked") + b"0\r\n\r\n",
+        upload_head(-5) + b"abcdef",
+        upload_head(10**24) + b"abcdef",
+    ],
+    ids=[
+        "no-host",
+        "two-hosts",
+        "tls",
+        "long-header",
+        "two-lengths",
+        "length-and-chunks",
+        "negative",
+        "huge",
+    ],
+)
+def test_a_request_that_is_none_is_refused(program: Program, request_: bytes) -> None:
+    assert exchange(_port(program), request_)[0] in {0, 400, 413, 431}
+
+
+def test_another_name_in_the_host_header_is_told_nothing(program: Program) -> None:
+    request = get("/api/v1/worklist").replace(b"Host: localhost", b"Host: evil.example")
+    status, body = exchange(_port(program), request)
+    assert (status, b"entries" in body) == (421, False)
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "DELETE", "PUT", "PATCH", "PROPFIND", "GETT"])
+def test_a_method_that_is_none_is_refused(program: Program, method: str) -> None:
+    assert exchange(_port(program), get("/api/v1/worklist", method=method))[0] in {400, 401, 403, 404, 405}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"../../../../tmp/evil.png", b"..\\\\..\\\\x.png", b"/etc/passwd", b"x\0y.png", b"\xff\xfe", b"taken"],
+)
+def test_a_file_name_is_text_and_never_a_place(program: Program, name: bytes) -> None:
+    body = part(b'name="files"; filename="' + name + b'"', PICTURE.content) + END
+    status, _ = exchange(_port(program), upload_head(len(body)) + body)
+    assert status == 200  # known already
+    home = program.log.parent / "home"
+    assert {path.name for path in home.iterdir()} <= {
+        "audit",
+        "firstread.sqlite",
+        "firstread.sqlite-shm",
+        "firstread.sqlite-wal",
+        "lock",
+        "objects",
+        "spool",
+    }
+    assert not Path("/tmp/evil.png").exists()
+    assert not list((home / "spool").iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../../tmp/evil.png", "/tmp/evil.png", "a/../../evil.png", "C:\\evil.png"]
+)
+def test_an_archive_that_leads_out_of_itself_writes_nothing(program: Program, name: str) -> None:
+    bundle = io.BytesIO()
+    with zipfile.ZipFile(bundle, "w") as archive:
+        archive.writestr(name, photograph(7, 8).content)
+    body = part(b'name="files"; filename="a.zip"', bundle.getvalue()) + END
+    status, answer = exchange(_port(program), upload_head(len(body)) + body)
+    assert status in {201, 200, 422}, answer
+    assert not Path("/tmp/evil.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status"),
+    [
+        (b"body_site", b"'; DROP TABLE studies; --", 200),
+        (b"body_site", b"nul \0 within", 200),
+        (b"clinical_question", b"half a surrogate \xed\xa0\x80 and \xff", 200),
+        (b"age", b"NaN", 422),
+        (b"age", b"1e400", 422),
+        (b"skin_type", b"9" * 5000, 422),
+        (b"priority", b"stat'; --", 422),
+        (b"__class__", b"x", 422),
+    ],
+)
+def test_a_field_is_text_or_refused(program: Program, field: bytes, value: bytes, status: int) -> None:
+    body = (
+        part(b'name="' + field + b'"', value) + part(b'name="files"; filename="a.png"', PICTURE.content) + END
+    )
+    assert exchange(_port(program), upload_head(len(body)) + body)[0] == status
+
+
+@pytest.mark.parametrize("key", ["' OR 1=1 --", "\xff\xfe\x80", "x" * 255, "", "../../x"])
+def test_an_idempotency_key_is_text(program: Program, key: str) -> None:
+    body = part(b'name="files"; filename="a.png"', PICTURE.content) + END
+    request = upload_head(len(body), f"Idempotency-Key: {key}") + body
+    assert exchange(_port(program), request)[0] in {200, 201, 400, 422}
+    assert exchange(_port(program), request)[0] in {200, 201, 400, 422}
