@@ -2,6 +2,7 @@
 
 import typer
 
+from serving.administration.sites.command import sites
 from serving.administration.tokens.command import tokens
 from serving.audit.command import audit
 from serving.catalogue.command import models
@@ -19,6 +20,7 @@ app.command()(simulate)
 app.command()(export)
 app.add_typer(models, name="models")
 admin.add_typer(tokens, name="tokens")
+admin.add_typer(sites, name="sites")
 app.add_typer(admin, name="admin")
 app.add_typer(audit, name="audit")
 

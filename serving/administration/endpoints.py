@@ -3,9 +3,13 @@
 from fastapi import APIRouter
 
 from serving.administration.service import Administration
+from serving.administration.sites import endpoints as site_endpoints
 from serving.administration.tokens import endpoints as token_endpoints
 
 
 def build_routers(administration: Administration) -> list[APIRouter]:
     """Serve `administration` over HTTP; a list, since an address is looked up by its own router's path."""
-    return [token_endpoints.build_router(administration.tokens)]
+    return [
+        token_endpoints.build_router(administration.tokens),
+        site_endpoints.build_router(administration.sites),
+    ]

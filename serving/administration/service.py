@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from serving.administration.sites.service import Sites
 from serving.identity.tokens import Tokens
 
 
@@ -10,3 +11,4 @@ class Administration:
     """The parts."""
 
     tokens: Tokens
+    sites: Sites

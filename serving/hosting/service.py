@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from models.registry import Registry
 from serving.administration.service import Administration
+from serving.administration.sites.service import Sites
 from serving.app import Manners, create_app
 from serving.audit.opening import open_trail
 from serving.bodies import RequestLimits
@@ -114,7 +115,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
             worklist=Worklist(database, trail),
             studies=Studies(database, Renderer(objects), trail),
             operations=operations,
-            administration=Administration(Tokens(database, trail)),
+            administration=Administration(Tokens(database, trail), Sites(database, trail)),
             gate=Gate.without_sign_in(Refusals(trail)),
             host_names=settings.host_names,
             manners=Manners(

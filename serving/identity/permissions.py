@@ -69,6 +69,10 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("GET", "/"): _only(*_CLINICIANS),
     ("GET", "/studies/{study}"): _only(*_CLINICIANS),
     ("POST", "/send"): _only(Role.UPLOADER, Role.SUPERVISOR, checks_csrf_itself=True),
+    # sites; supervisors see their own
+    ("GET", "/api/v1/sites"): _only(*_ADMINISTRATORS),
+    ("POST", "/api/v1/sites"): _only(Role.OPERATOR),
+    ("PATCH", "/api/v1/sites/{site}"): _only(Role.OPERATOR),
     # tokens, of their own sites for supervisors
     ("POST", "/api/v1/tokens"): _only(*_ADMINISTRATORS),
     ("GET", "/api/v1/tokens"): _only(*_ADMINISTRATORS),

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from data.study import Study
 from models.registry import Registry
 from serving.administration.service import Administration
+from serving.administration.sites.service import Sites
 from serving.app import Manners, create_app
 from serving.audit.opening import open_trail
 from serving.audit.trail import AuditTrail
@@ -131,7 +132,7 @@ def in_process(
         worklist=Worklist(database, trail),
         studies=Studies(database, Renderer(objects), trail),
         operations=operations,
-        administration=Administration(Tokens(database, trail)),
+        administration=Administration(Tokens(database, trail), Sites(database, trail)),
         gate=Gate.without_sign_in(Refusals(trail)) if make_gate is None else make_gate(trail),
         host_names=["testserver"],
         manners=manners,

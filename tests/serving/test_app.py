@@ -429,6 +429,8 @@ def test_the_description_of_the_interface_names_every_operation_and_its_errors(s
         "/api/v1/studies/{study}",
         "/api/v1/studies/{study}/instances/{sop_instance_uid}/frames/{frame}/rendered",
         "/api/v1/studies/{study}/instances/{sop_instance_uid}/frames/{frame}/thumbnail",
+        "/api/v1/sites",
+        "/api/v1/sites/{site}",
         "/api/v1/tokens",
         "/api/v1/tokens/{token}",
         "/healthz",

@@ -2,34 +2,19 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fastapi import Request
 from typer.testing import CliRunner
 
 from serving.cli import app
-from serving.identity.caller import Caller, Role, local_caller
 from serving.identity.gate import Gate
 from serving.identity.refusals import Refusals
 from serving.identity.token_secret import is_well_formed
 from serving.store.audit import read_rows
 from serving.store.sites import add_site
-from serving.store.tenancy import Scope
+from tests.serving.administration.as_role import OPERATOR, SUPERVISOR, AsRole
 from tests.serving.service_in_process import Service, in_process
-
-
-class AsRole:
-    """Takes whoever asks for one of a role, as a header names it, with the sites that another names."""
-
-    challenge = None
-
-    def __call__(self, request: Request) -> Caller | None:
-        caller = local_caller(request)
-        role = Role(request.headers["x-role"])
-        sites = frozenset(request.headers.get("x-sites", "").split())
-        return replace(caller, roles=frozenset({role}), scope=Scope(sites), home_site=None)
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +27,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-OPERATOR = {"x-role": "operator"}
-SUPERVISOR = {"x-role": "supervisor", "x-sites": "north"}
 ASKED = {"name": "gateway", "site": "north", "scopes": ["upload", "read"], "days": 90}
 
 

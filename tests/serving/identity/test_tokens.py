@@ -120,7 +120,7 @@ def test_a_token_is_good_for_what_it_names_alone(
             continue
         answer = service.client.request(
             method,
-            path.format(study="0" * 32, sop_instance_uid="1.2", frame=1, token="0" * 32),
+            path.format(study="0" * 32, sop_instance_uid="1.2", frame=1, token="0" * 32, site="x", user="x"),
             headers={"Authorization": f"Bearer {secret}"},
         )
         assert (answer.status_code != 403) == ((method, path) in opened), (method, path, answer.text)

@@ -1,0 +1,1 @@
+"""Sites by HTTP, and `firstread admin sites`."""
