@@ -12,7 +12,8 @@ from pathlib import Path
 from serving.errors import StartError
 from serving.store.database import Database
 from serving.store.objects import ObjectStore
-from serving.store.receipt import unknown_objects
+from serving.store.references import hold_objects, unreferenced
+from serving.store.turns import is_shared_by_writers
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ _SHA256 = re.compile(r"^[0-9a-f]{64}$", re.MULTILINE)
 
 
 def clear_spool(spool: Path, database: Database, objects: ObjectStore) -> int:
-    """Empty the spool folder and remove the stored files that only cut-off uploads know of.
+    """Empty the spool folder and take away the stored files that only cut-off uploads know of.
 
     Gives their number. Called at a start, before anything can come in.
 
@@ -33,16 +34,29 @@ def clear_spool(spool: Path, database: Database, objects: ObjectStore) -> int:
     """
     # The last line of a note may be cut off as well.
     noted = {hit for note in spool.glob(f"*/{NOTE}") for hit in _SHA256.findall(note.read_text("latin-1"))}
-    with database.reading() as connection:
-        unknown = unknown_objects(connection, sorted(noted))
-    for sha256 in unknown:
-        objects.remove(sha256)
-    if unknown:
-        log.info("removed %d files of uploads that were cut off before they were acknowledged", len(unknown))
+    n_cleared = sum(_clear(sha256, database, objects) for sha256 in sorted(noted))
+    if n_cleared:
+        log.info("cleared %d files of uploads that were cut off before they were acknowledged", n_cleared)
     try:
         if spool.exists():
             shutil.rmtree(spool)
         spool.mkdir(mode=0o700)
     except OSError as error:
         raise StartError(f"{spool} cannot be emptied ({error.strerror}): remove it.") from error
-    return len(unknown)
+    return n_cleared
+
+
+def _clear(sha256: str, database: Database, objects: ObjectStore) -> bool:
+    """Take away an object that no image refers to.
+
+    Beside other processes it is set aside only: its sender, not having been told, may have sent the same
+    bytes to another of them, which has put them and not committed yet. Whoever then asks for it has it back.
+    """
+    with database.writing() as connection:
+        hold_objects(connection)
+        if objects.head(sha256) is None or not unreferenced(connection, [sha256]):
+            return False
+        if is_shared_by_writers(connection):
+            return objects.set_aside(sha256)
+        objects.remove(sha256)
+        return True

@@ -23,9 +23,6 @@ from serving.store.upserts import insert
 # The doctor's priorities, the most urgent first.
 PRIORITIES = ("stat", "urgent", "routine")
 
-# SQLite before 3.32 takes 999 values.
-_HASHES_A_QUERY = 500
-
 _CONTEXT_FIELDS = ("age_years", "sex", "body_site", "skin_type", "clinical_question")
 
 
@@ -171,16 +168,6 @@ def record(
             changes |= {"revision": known.revision + 1, "n_attempts": 0, "reason": None, "problem": None}
     connection.execute(update(studies).where(studies.c.id == study_id).values(state=state, **changes))
     return Receipt(key, arrived.uid, state, n_before + n_new, n_new)
-
-
-def unknown_objects(connection: Connection, sha256s: Sequence[str]) -> list[str]:
-    """Give those of some hashes that no image of any site has."""
-    unknown: list[str] = []
-    for start in range(0, len(sha256s), _HASHES_A_QUERY):
-        part = sha256s[start : start + _HASHES_A_QUERY]
-        known = set(connection.execute(select(objects.c.sha256).where(objects.c.sha256.in_(part))).scalars())
-        unknown.extend(sha256 for sha256 in part if sha256 not in known)
-    return unknown
 
 
 def _known(connection: Connection, uid: str, *, site: str) -> Row[*tuple[Any, ...]] | None:

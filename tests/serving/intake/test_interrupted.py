@@ -1,8 +1,12 @@
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from serving.intake.interrupted import clear_spool
+from serving.store.database import open_database
+from serving.store.local_objects import LocalObjects
+from serving.store.references import unreferenced
 from tests.serving.service_in_process import Service, in_process, photograph
 
 
@@ -46,3 +50,23 @@ def test_files_of_a_cut_off_upload_go_and_all_that_was_acknowledged_stays(
         assert list(spool.iterdir()) == []
         _send(service, 20)
         assert service.client.get("/api/v1/worklist").json()["waiting"] == 2
+
+
+def test_what_another_process_has_put_and_not_committed_yet_is_not_lost(
+    tmp_path: Path, postgresql_address: str
+) -> None:
+    """A process noted a file and died; its sender sent it to another one, while the first starts again."""
+    database, objects = open_database(postgresql_address), LocalObjects(tmp_path / "objects")
+    (arrived := tmp_path / "arrived").write_bytes(b"an image")
+    sha256 = hashlib.sha256(b"an image").hexdigest()
+    note = tmp_path / "spool" / "cut" / "taken"
+    note.parent.mkdir(parents=True)
+    note.write_text(sha256, encoding="ascii")
+
+    stored = objects.take([arrived])
+    assert clear_spool(tmp_path / "spool", database, objects) == 1
+    with database.writing() as connection:
+        objects.confirm(stored, unreferenced(connection, [sha256]))
+
+    assert b"".join(objects.get(sha256)) == b"an image"
+    database.close()
