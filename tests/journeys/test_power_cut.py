@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -119,10 +120,25 @@ def _lost_log(home: Path) -> None:
     _truncate(home / "firstread.sqlite", 0)
 
 
+def _other_bytes(home: Path) -> None:
+    (home / "firstread.sqlite-wal").unlink()
+    (home / "firstread.sqlite").write_bytes(os.urandom(40_960))
+
+
+def _half_a_database(home: Path) -> None:
+    file = home / "firstread.sqlite"
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    _truncate(file, file.stat().st_size // 8192 * 4096)
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
         (_lost_log, "the database is empty, and "),
+        (_other_bytes, "cannot be used: file is not a database"),
+        (_half_a_database, "cannot be used: database disk image is malformed"),
     ],
 )
 def test_a_database_that_is_lost_is_said_in_one_sentence_and_is_no_new_beginning(

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.journeys.kills import victims
 from tests.journeys.kills.ledger import Ledger
 from tests.journeys.kills.material import photograph
+from tests.journeys.kills.postgresql import kept_postgresql
 from tests.journeys.kills.reckoning import Reckoning, reckon
 from tests.journeys.kills.sending import PATIENCE_S, Client, Sender, send
 from tests.journeys.kills.upkeep import Kept, environment, firstread
@@ -70,30 +71,28 @@ class Installation:
 @contextmanager
 def installed(folder: Path, *, database: str) -> Iterator[Installation]:
     """Start the service as it is meant to be run with a database, and end it."""
-    assert database == "sqlite", database
     models, scratch = folder / "models", folder / "tmp"
     write_tiny_artifact(models, name="derm-lesion", classes=("nv", "mel"))
     scratch.mkdir()
     port, home = free_port(), folder / "home"
     settings = environment(FIRSTREAD_HOME=str(home), FIRSTREAD_MODELS=str(models), TMPDIR=str(scratch))
+    aims: list[Victim] = []
     with ExitStack() as stack:
+        if database == "postgresql":
+            address, kept = stack.enter_context(kept_postgresql(folder / "postgresql.log"))
+            settings["FIRSTREAD_DATABASE_URL"] = address
+            aims += [victims.whole_database(kept, weight=2), victims.database_backend(kept, weight=1)]
         server = Kept(
             "server",
             firstread("serve", "--without-sign-in", "--port", str(port)),
             environment=settings,
             log=folder / "server.log",
         )
+        aims += [victims.program("server", server, weight=3), victims.scoring_process([server], weight=2)]
         stack.callback(server.stop)
         server.start()
         yield Installation(
-            client=Client(port),
-            programs=[server],
-            victims=[
-                victims.program("server", server, weight=3),
-                victims.scoring_process([server], weight=2),
-            ],
-            home=home,
-            environment=settings,
+            client=Client(port), programs=[server], victims=aims, home=home, environment=settings
         )
 
 

@@ -61,7 +61,9 @@ def reckon(
     _verify_audit(environment, found)  # beside the running service
     stop()
     _verify_audit(environment, found)
-    _check_stores(ledger, Settings(home=home), found)
+    _check_stores(
+        ledger, Settings(home=home, database_url=environment.get("FIRSTREAD_DATABASE_URL", "")), found
+    )
     _count_left_behind(home, Path(environment["TMPDIR"]), found)
     return found
 
@@ -142,7 +144,7 @@ def _verify_audit(environment: Mapping[str, str], found: Reckoning) -> None:
 
 
 def _check_stores(ledger: Ledger, settings: Settings, found: Reckoning) -> None:
-    database, store = open_existing(settings.database_file), open_objects(settings)
+    database, store = open_existing(settings.database), open_objects(settings)
     try:
         with database.reading() as connection:
             rows = connection.execute(select(studies.c.key, studies.c.id, studies.c.uid, studies.c.revision))
@@ -189,7 +191,9 @@ def _check_trail(rows: Any, found: Reckoning) -> None:  # noqa: ANN401 - rows of
 
 def _count_left_behind(home: Path, scratch: Path, found: Reckoning) -> None:
     found.left_behind |= {
-        "files in the spool": sum(1 for one in (home / "spool").rglob("*") if one.is_file()),
+        "files in the spool": sum(
+            1 for one in (home / "spool").rglob("*") if one.is_file() and one.suffix != ".lock"
+        ),
         "half-written objects": sum(1 for _ in (home / "objects").glob(".writing-*")),
         "temporary files": sum(1 for one in scratch.rglob("*") if one.is_file()),
     }

@@ -31,6 +31,8 @@ class Kept:
         Where its output is appended.
     user : str or None
         Whose account it runs under; None: ours.
+    folder : Path
+        Where it runs.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Kept:
         environment: Mapping[str, str],
         log: Path,
         user: str | None = None,
+        folder: Path = ROOT,
     ) -> None:
         self.name = name
         self.log = log
@@ -48,6 +51,7 @@ class Kept:
         self._command = list(command)
         self._environment = dict(environment)
         self._user = user
+        self._folder = folder
         self._stopping = threading.Event()
         self._turn = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -99,7 +103,7 @@ class Kept:
             output.flush()
             self._process = subprocess.Popen(
                 self._command,
-                cwd=ROOT,
+                cwd=self._folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
