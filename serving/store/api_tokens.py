@@ -6,10 +6,10 @@ A row that was revoked stays, since the audit trail names it.
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, insert, or_, select, true, update
+from sqlalchemy import Connection, Row, Select, insert, or_, select, update
 
 from serving.store.identity_tables import api_tokens
-from serving.store.tenancy import Scope
+from serving.store.tenancy import Scope, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,14 @@ def find_token_by_secret(connection: Connection, secret_sha256: str) -> ApiToken
 
 def find_token(connection: Connection, key: str, *, scope: Scope) -> ApiToken | None:
     """Give a token of the sites in scope."""
-    query = _selected().where(api_tokens.c.key == key, _within(scope))
+    query = _selected().where(api_tokens.c.key == key, within(scope, api_tokens.c.site_id))
     row = connection.execute(query).first()
     return None if row is None else _token(row)
 
 
 def list_tokens(connection: Connection, *, scope: Scope) -> list[ApiToken]:
     """Give the tokens of the sites in scope, the newest first, the revoked among them."""
-    query = _selected().where(_within(scope)).order_by(api_tokens.c.id.desc())
+    query = _selected().where(within(scope, api_tokens.c.site_id)).order_by(api_tokens.c.id.desc())
     return [_token(row) for row in connection.execute(query)]
 
 
@@ -81,10 +81,6 @@ def note_use(connection: Connection, key: str, *, at_us: int) -> None:
         )
         .values(last_used_at=at_us)
     )
-
-
-def _within(scope: Scope) -> ColumnElement[bool]:
-    return true() if scope.sites is None else api_tokens.c.site_id.in_(scope.sites)
 
 
 def _selected() -> Select[*tuple[Any, ...]]:

@@ -10,6 +10,7 @@ from functools import cache
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Integer,
     Row,
@@ -21,10 +22,20 @@ from sqlalchemy import (
     select,
     true,
     tuple_,
+    union_all,
 )
 
 from serving.store.tables import instances, key_images, patients, queue_entries, scores, studies
+from serving.store.tenancy import Scope, within
 from serving.store.upserts import insert
+
+# Up to so many sites their queues are merged: that costs about 0.1 ms a site, and nothing for their length.
+# Beyond, the queue of the network is read and filtered: of a thousand sites with a million studies, 100 took
+# 2.2 ms so and 12 ms merged; two small ones would have taken the walk past a thousand studies for each found.
+_MERGED_SITES = 24
+
+# Stands for a number of sites beyond that.
+_MANY = _MERGED_SITES + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,37 +123,39 @@ def placement_of(connection: Connection, *, site: str, study_id: int) -> Placeme
     return _placement(row)
 
 
-def read_page(connection: Connection, *, site: str, limit: int, after: Cursor | None) -> list[QueueRow]:
-    """Give the studies that wait, the first due first, at most `limit` behind `after`."""
-    values: dict[str, object] = {"site": site, "limit": limit}
+def read_page(connection: Connection, *, scope: Scope, limit: int, after: Cursor | None) -> list[QueueRow]:
+    """Give the studies of the scope that wait, the first due first, at most `limit` behind `after`."""
+    if scope.sites is not None and not scope.sites:
+        return []
+    values: dict[str, object] = {"limit": limit}
     if after is not None:
         values |= {"after_due_at": after.due_at_us, "after_study_id": after.study_id}
-    rows = connection.execute(page_query(goes_on=after is not None), values)
-    return [_queue_row(row) for row in rows]
+    n_sites = None
+    if scope.sites is not None:
+        sites = sorted(scope.sites)
+        n_sites = min(len(sites), _MANY)
+        is_many = n_sites == _MANY
+        values |= {"sites": sites} if is_many else {f"site_{number}": one for number, one in enumerate(sites)}
+    query = page_query(n_sites=n_sites, goes_on=after is not None)
+    return [_queue_row(row) for row in connection.execute(query, values)]
 
 
-def count_waiting(connection: Connection, *, site: str, at_most: int) -> int:
+def count_waiting(connection: Connection, *, scope: Scope, at_most: int) -> int:
     """Give how many studies wait; counting stops at `at_most`, so that it costs the same at any length."""
     waiting = (
         select(queue_entries.c.study_id)
-        .where(queue_entries.c.site_id == site, queue_entries.c.is_waiting == true())
+        .where(within(scope, queue_entries.c.site_id), queue_entries.c.is_waiting == true())
         .limit(at_most)
         .subquery()
     )
     return connection.execute(select(func.count()).select_from(waiting)).scalar_one()
 
 
-@cache
-def page_query(*, goes_on: bool) -> Select[*tuple[object, ...]]:
-    """Build the query of a page, for values of `site`, `limit` and, if it goes on, of the cursor.
-
-    The partial index gives its rows in order, without a sort. The query is built once: a page of 50
-    took 4.1 ms while each call built it anew, and takes 1.5 ms.
-    """
-    site = bindparam("site", type_=String)
+def _entries(condition: ColumnElement[bool], *, goes_on: bool) -> Select[*tuple[object, ...]]:
+    """Select the first waiting entries that meet a condition, read off an index without a sort."""
     page = (
         select(queue_entries)
-        .where(queue_entries.c.site_id == site, queue_entries.c.is_waiting == true())
+        .where(condition, queue_entries.c.is_waiting == true())
         .order_by(queue_entries.c.due_at, queue_entries.c.study_id)
         .limit(bindparam("limit", type_=Integer))
     )
@@ -151,6 +164,48 @@ def page_query(*, goes_on: bool) -> Select[*tuple[object, ...]]:
             bindparam("after_due_at", type_=BigInteger), bindparam("after_study_id", type_=BigInteger)
         )
         page = page.where(tuple_(queue_entries.c.due_at, queue_entries.c.study_id) > cursor)
+    return page
+
+
+def _merged(n_sites: int, *, goes_on: bool) -> Select[*tuple[object, ...]]:
+    """Select the first of several sites' first entries: each is read off the index of its own site."""
+    parts = [
+        select(_entries(queue_entries.c.site_id == site, goes_on=goes_on).subquery(f"of_{number}"))
+        for number, site in enumerate(bindparam(f"site_{number}", type_=String) for number in range(n_sites))
+    ]
+    together = union_all(*parts).subquery("together")
+    return (
+        select(together)
+        .order_by(together.c.due_at, together.c.study_id)
+        .limit(bindparam("limit", type_=Integer))
+    )
+
+
+@cache
+def page_query(*, n_sites: int | None, goes_on: bool) -> Select[*tuple[object, ...]]:
+    """Build the query of a page, for values of the sites, `limit` and, if it goes on, of the cursor.
+
+    Parameters
+    ----------
+    n_sites : int or None
+        Of one site, of several (`site_0` and so on are merged), of :data:`_MANY` (`sites`), or of all (None).
+    goes_on : bool
+        Whether there is a page before.
+
+    Notes
+    -----
+    The partial indexes give their rows in order, without a sort. The query is built once: a page of 50
+    took 4.1 ms while each call built it anew, and takes 1.5 ms.
+    """
+    if n_sites is None:
+        page = _entries(true(), goes_on=goes_on)
+    elif n_sites == _MANY:
+        among = queue_entries.c.site_id.in_(bindparam("sites", expanding=True, type_=String))
+        page = _entries(among, goes_on=goes_on)
+    elif n_sites == 1:
+        page = _entries(queue_entries.c.site_id == bindparam("site_0", type_=String), goes_on=goes_on)
+    else:
+        page = _merged(n_sites, goes_on=goes_on)
     entry = page.subquery("entry")
     newest = (
         select(func.max(scores.c.id))
@@ -191,7 +246,7 @@ def page_query(*, goes_on: bool) -> Select[*tuple[object, ...]]:
             key_images.c.frame_number,
         )
         .select_from(entry)
-        .join(studies, and_(studies.c.id == entry.c.study_id, studies.c.site_id == site))
+        .join(studies, and_(studies.c.id == entry.c.study_id, studies.c.site_id == entry.c.site_id))
         .outerjoin(patients, patients.c.id == studies.c.patient_id)
         .outerjoin(scores, scores.c.id == newest)
         .outerjoin(key_images, and_(key_images.c.score_id == scores.c.id, key_images.c.rank == 0))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from serving.store.tables import key_images, scores
+from serving.store.tenancy import Scope, within
 from serving.store.upserts import insert
 
 Polygon = list[list[float]]
@@ -90,11 +91,11 @@ def record_score(
     return True
 
 
-def newest_score(connection: Connection, *, site: str, study_id: int) -> StoredScore | None:
-    """Give the last score of a study, None if it has none."""
+def newest_score(connection: Connection, *, scope: Scope, study_id: int) -> StoredScore | None:
+    """Give the last score of a study, None if it has none or is not in the scope."""
     row = connection.execute(
         select(scores)
-        .where(scores.c.site_id == site, scores.c.study_id == study_id)
+        .where(within(scope, scores.c.site_id), scores.c.study_id == study_id)
         .order_by(scores.c.id.desc())
         .limit(1)
     ).first()

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
 from serving.store.queue import Placement, placement_of
 from serving.store.tables import instances, patients, queue_entries, studies
+from serving.store.tenancy import Scope, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +56,20 @@ class StoredStudy:
     instances: tuple[StoredInstance, ...]
 
 
-def find_study(connection: Connection, *, site: str, key: str) -> StoredStudy | None:
-    """Give a site's study by the key that stands in its address, None if there is none."""
-    return _find(connection, and_(studies.c.site_id == site, studies.c.key == key))
+def find_study(connection: Connection, *, scope: Scope, key: str) -> StoredStudy | None:
+    """Give a study by the key that stands in its address, None if there is none in the scope."""
+    return _find(connection, and_(within(scope, studies.c.site_id), studies.c.key == key))
 
 
 def find_instance(
-    connection: Connection, *, site: str, key: str, sop_instance_uid: str
+    connection: Connection, *, scope: Scope, key: str, sop_instance_uid: str
 ) -> StoredInstance | None:
-    """Give one image of a site's study, None if there is none."""
+    """Give one image of a study, None if there is none in the scope."""
     row = connection.execute(
         select(instances)
         .join(studies, studies.c.id == instances.c.study_id)
         .where(
-            studies.c.site_id == site,
+            within(scope, studies.c.site_id),
             studies.c.key == key,
             instances.c.sop_instance_uid == sop_instance_uid,
         )
@@ -76,10 +77,13 @@ def find_instance(
     return None if row is None else _instance(row)
 
 
-def find_uid(connection: Connection, *, site: str, key: str) -> str | None:
-    """Give the UID of a site's study, None if there is none."""
-    query = select(studies.c.uid).where(studies.c.site_id == site, studies.c.key == key)
-    return connection.execute(query).scalar_one_or_none()
+def find_uid(connection: Connection, *, scope: Scope, key: str) -> tuple[str, str] | None:
+    """Give the UID of a study and its site, None if there is none in the scope."""
+    query = select(studies.c.uid, studies.c.site_id).where(
+        within(scope, studies.c.site_id), studies.c.key == key
+    )
+    row = connection.execute(query).first()
+    return None if row is None else (row.uid, row.site_id)
 
 
 def claim_next(connection: Connection, *, max_attempts: int) -> StoredStudy | None:

@@ -142,6 +142,7 @@ scores = Table(
     Column("is_abstained", Boolean, nullable=False),
     Column("unread", JSON, nullable=False),
     UniqueConstraint("study_id", "revision", "model_name", "model_version"),
+    Index("ix_scores_study_id_id", "study_id", "id"),
 )
 
 # `contour` is a list of polygons, each a list of [x, y] from 0 to 1 of the frame's width and height.
@@ -173,6 +174,15 @@ queue_entries = Table(
 Index(
     "ix_queue_entries_waiting",
     queue_entries.c.site_id,
+    queue_entries.c.due_at,
+    queue_entries.c.study_id,
+    sqlite_where=queue_entries.c.is_waiting == true(),
+    postgresql_where=queue_entries.c.is_waiting == true(),
+)
+
+# The same over all sites, for readers of the network.
+Index(
+    "ix_queue_entries_waiting_network",
     queue_entries.c.due_at,
     queue_entries.c.study_id,
     sqlite_where=queue_entries.c.is_waiting == true(),

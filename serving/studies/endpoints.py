@@ -4,10 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
-from serving.audit.origin import Acting
 from serving.errors import Problem, ServiceError
-from serving.identity.caller import ActingSite
-from serving.store.audit_chain import Who
+from serving.identity.caller import ActingCaller, Caller
 from serving.studies.rendering import THUMBNAIL_PX, Format
 from serving.studies.schemas import StudyDetail
 from serving.studies.service import Studies
@@ -36,8 +34,7 @@ def build_router(studies: Studies) -> APIRouter:
         *,
         study: StudyKey,
         response: Response,
-        site: ActingSite,
-        who: Acting,
+        caller: ActingCaller,
         lang: Lang = None,
         accept_language: AcceptLanguage = None,
     ) -> StudyDetail:
@@ -46,7 +43,8 @@ def build_router(studies: Studies) -> APIRouter:
         response.headers["Content-Language"] = language
         response.headers["Cache-Control"] = "no-store"
         response.headers["Vary"] = "Accept-Language"
-        return StudyDetail.of(studies.find(study, site=site, who=who), language=language)
+        found = studies.find(study, scope=caller.scope, site=caller.home_site, who=caller.who)
+        return StudyDetail.of(found, language=language)
 
     frame_path = "/{study}/instances/{sop_instance_uid}/frames/{frame}"
 
@@ -56,8 +54,7 @@ def build_router(studies: Studies) -> APIRouter:
         study: StudyKey,
         sop_instance_uid: Uid,
         frame: FrameNumber,
-        site: ActingSite,
-        who: Acting,
+        caller: ActingCaller,
         width: Width = None,
         accept: Accept = None,
         if_none_match: IfNoneMatch = None,
@@ -65,8 +62,8 @@ def build_router(studies: Studies) -> APIRouter:
         """Give a frame as a person sees it: upright, windowed, sRGB; JPEG, or PNG where that is preferred."""
         return _picture(
             studies,
-            (study, sop_instance_uid, frame, site),
-            who=who,
+            (study, sop_instance_uid, frame),
+            caller,
             width_px=width,
             coding=_preferred(accept),
             known=if_none_match,
@@ -83,16 +80,15 @@ def build_router(studies: Studies) -> APIRouter:
         study: StudyKey,
         sop_instance_uid: Uid,
         frame: FrameNumber,
-        site: ActingSite,
-        who: Acting,
+        caller: ActingCaller,
         accept: Accept = None,
         if_none_match: IfNoneMatch = None,
     ) -> Response:
         """Give a frame at the size of a list's line."""
         return _picture(
             studies,
-            (study, sop_instance_uid, frame, site),
-            who=who,
+            (study, sop_instance_uid, frame),
+            caller,
             width_px=THUMBNAIL_PX * 2,  # sharp on screens of two pixels a point
             coding=_preferred(accept),
             known=if_none_match,
@@ -103,15 +99,17 @@ def build_router(studies: Studies) -> APIRouter:
 
 def _picture(
     studies: Studies,
-    place: tuple[str, str, int, str],
+    place: tuple[str, str, int],
+    caller: Caller,
     *,
-    who: Who,
     width_px: int | None,
     coding: Format,
     known: str | None,
 ) -> Response:
-    study, sop_instance_uid, frame, site = place
-    instance = studies.find_instance(study, sop_instance_uid, frame, site=site, who=who, width_px=width_px)
+    frame = place[2]
+    instance = studies.find_instance(
+        *place, scope=caller.scope, site=caller.home_site, who=caller.who, width_px=width_px
+    )
     # The bytes of an object never change, so the tag is known before anything is decoded.
     tag = f'"{instance.sha256[:32]}-{frame}-{width_px or "full"}-{coding.name.lower()}"'
     headers = {"ETag": tag, "Cache-Control": "no-store", "Vary": "Accept"}

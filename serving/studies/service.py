@@ -9,6 +9,7 @@ from serving.store.audit_chain import Action, AuditEvent, Result, Who
 from serving.store.database import Database
 from serving.store.scores import StoredScore, newest_score
 from serving.store.studies import StoredInstance, StoredStudy, find_instance, find_study, find_uid
+from serving.store.tenancy import NETWORK, Scope
 from serving.studies.rendering import Format, Picture, Renderer
 from serving.studies.shown import shown_study
 
@@ -32,17 +33,17 @@ class Studies:
     renderer: Renderer
     trail: AuditTrail
 
-    def find(self, key: str, *, site: str, who: Who) -> StudyView:
-        """Give a site's study.
+    def find(self, key: str, *, scope: Scope, site: str | None, who: Who) -> StudyView:
+        """Give a study; `site` is that of the one who asks, where they belong to one.
 
         Raises
         ------
         ServiceError
-            `NOT_FOUND` if the site has none of that key.
+            `NOT_FOUND` if there is none of that key in the scope.
         """
         with self.database.reading() as connection:
-            study = find_study(connection, site=site, key=key)
-            score = None if study is None else newest_score(connection, site=site, study_id=study.id)
+            study = find_study(connection, scope=scope, key=key)
+            score = None if study is None else newest_score(connection, scope=scope, study_id=study.id)
         if study is None:
             self._note_refusal(Action.VIEWED_STUDY, key, site=site, who=who)
             raise ServiceError(Problem.NOT_FOUND, f"There is no study {key!r}.")
@@ -50,20 +51,29 @@ class Studies:
         return StudyView(study, score)
 
     def find_instance(
-        self, key: str, sop_instance_uid: str, frame_number: int, *, site: str, who: Who, width_px: int | None
+        self,
+        key: str,
+        sop_instance_uid: str,
+        frame_number: int,
+        *,
+        scope: Scope,
+        site: str | None,
+        who: Who,
+        width_px: int | None,
     ) -> StoredInstance:
-        """Give one image of a site's study, a frame of which is about to be shown.
+        """Give one image of a study, a frame of which is about to be shown.
 
         Raises
         ------
         ServiceError
-            `NOT_FOUND` if there is no such study or image.
+            `NOT_FOUND` if there is no such study or image in the scope.
         """
         with self.database.reading() as connection:
-            instance = find_instance(connection, site=site, key=key, sop_instance_uid=sop_instance_uid)
-            study_uid = find_uid(connection, site=site, key=key)
+            instance = find_instance(connection, scope=scope, key=key, sop_instance_uid=sop_instance_uid)
+            found = find_uid(connection, scope=scope, key=key)
+        study_uid, study_site = (None, site) if found is None else found
         if instance is None:
-            self._note_refusal(Action.VIEWED_IMAGE, key, site=site, who=who, study_uid=study_uid)
+            self._note_refusal(Action.VIEWED_IMAGE, key, site=study_site, who=who, study_uid=study_uid)
             raise ServiceError(Problem.NOT_FOUND, f"The study {key!r} has no image {sop_instance_uid!r}.")
         details = {
             "image": instance.sop_instance_uid,
@@ -73,20 +83,25 @@ class Studies:
         }
         self.trail.note(
             AuditEvent(
-                Action.VIEWED_IMAGE, who, site, self.trail.clock(), study_uid=study_uid, details=details
+                Action.VIEWED_IMAGE,
+                who,
+                study_site or NETWORK,
+                self.trail.clock(),
+                study_uid=study_uid,
+                details=details,
             )
         )
         return instance
 
     def _note_refusal(
-        self, action: Action, key: str, *, site: str, who: Who, study_uid: str | None = None
+        self, action: Action, key: str, *, site: str | None, who: Who, study_uid: str | None = None
     ) -> None:
         # a study of another site gives the same answer as none, and who tries one after another shows here
         named = key if len(key) == _KEY_DIGITS and set(key) <= set(string.hexdigits) else None
         event = AuditEvent(
             action,
             who,
-            site,
+            site or NETWORK,
             self.trail.clock(),
             result=Result.REFUSED,
             study_uid=study_uid,

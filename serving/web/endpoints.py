@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from serving.audit.origin import Acting
 from serving.errors import Problem, ServiceError
-from serving.identity.caller import ActingSite
+from serving.identity.caller import ActingCaller, ActingSite
 from serving.intake.endpoints import receive
 from serving.intake.schemas import ReceivedStudy, RejectedFile
 from serving.intake.service import Intake
@@ -89,9 +89,11 @@ def build_router(
 
     @router.get("/")
     def show_worklist(
-        request: Request, words: Words, site: ActingSite, who: Acting, cursor: Cursor = None
+        request: Request, words: Words, caller: ActingCaller, cursor: Cursor = None
     ) -> HTMLResponse:
-        page = worklist.read(site=site, who=who, limit=_ROWS_A_PAGE, cursor=cursor)
+        page = worklist.read(
+            scope=caller.scope, site=caller.home_site, who=caller.who, limit=_ROWS_A_PAGE, cursor=cursor
+        )
         return pages.fill(
             "worklist.html",
             request,
@@ -103,9 +105,9 @@ def build_router(
         )
 
     @router.get("/studies/{study}")
-    def show_study(request: Request, study: str, words: Words, site: ActingSite, who: Acting) -> HTMLResponse:
+    def show_study(request: Request, study: str, words: Words, caller: ActingCaller) -> HTMLResponse:
         try:
-            view = studies.find(study, site=site, who=who)
+            view = studies.find(study, scope=caller.scope, site=caller.home_site, who=caller.who)
         except ServiceError as error:
             return _failure(pages, request, words, error)
         detail = StudyDetail.of(view, language=Language(words.code))

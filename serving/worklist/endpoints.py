@@ -4,8 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from serving.audit.origin import Acting
-from serving.identity.caller import ActingSite
+from serving.identity.caller import ActingCaller
 from serving.worklist.language import Language, choose_language
 from serving.worklist.schemas import WorklistPage
 from serving.worklist.service import Worklist
@@ -23,8 +22,7 @@ def build_router(worklist: Worklist) -> APIRouter:
     @router.get("/worklist", summary="Read the worklist")
     def read_worklist(
         *,
-        site: ActingSite,
-        who: Acting,
+        caller: ActingCaller,
         response: Response,
         limit: Limit = 50,
         cursor: Cursor = None,
@@ -36,7 +34,9 @@ def build_router(worklist: Worklist) -> APIRouter:
         response.headers["Content-Language"] = language
         response.headers["Cache-Control"] = "no-store"
         response.headers["Vary"] = "Accept-Language"
-        page = worklist.read(site=site, who=who, limit=limit, cursor=cursor)
+        page = worklist.read(
+            scope=caller.scope, site=caller.home_site, who=caller.who, limit=limit, cursor=cursor
+        )
         return WorklistPage.of(page, language=language, limit=limit)
 
     return router

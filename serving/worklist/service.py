@@ -12,6 +12,7 @@ from serving.errors import Problem, ServiceError
 from serving.store.audit_chain import Action, AuditEvent, Who
 from serving.store.database import Database
 from serving.store.queue import Cursor, QueueRow, count_waiting, read_page
+from serving.store.tenancy import NETWORK, Scope
 from serving.store.times import now_us
 
 # The due time and the study's number, as two signed 64-bit integers.
@@ -36,14 +37,18 @@ class Page:
 
 @dataclass(frozen=True)
 class Worklist:
-    """Reads the queue of a site; who reads what stands in the trail before it is shown."""
+    """Reads the queue of some sites or of all; who reads what stands in the trail before it is shown."""
 
     database: Database
     trail: AuditTrail
     clock: Callable[[], int] = now_us
 
-    def read(self, *, site: str, who: Who, limit: int, cursor: str | None = None) -> Page:
-        """Give at most `limit` studies behind `cursor`, the first due first.
+    def read(
+        self, *, scope: Scope, site: str | None, who: Who, limit: int, cursor: str | None = None
+    ) -> Page:
+        """Give at most `limit` studies of the scope behind `cursor`, the first due first.
+
+        `site` is that of the one who asks, where they belong to one.
 
         Raises
         ------
@@ -52,22 +57,22 @@ class Worklist:
         """
         after = None if cursor is None else decode_cursor(cursor)
         with self.database.reading() as connection, connection.begin():
-            rows = read_page(connection, site=site, limit=limit + 1, after=after)
-            n_waiting = count_waiting(connection, site=site, at_most=COUNTED_UP_TO)
+            rows = read_page(connection, scope=scope, limit=limit + 1, after=after)
+            n_waiting = count_waiting(connection, scope=scope, at_most=COUNTED_UP_TO)
         has_more = len(rows) > limit
         shown = tuple(rows[:limit])
         following = encode_cursor(shown[-1]) if has_more else None
         page = Page(shown, n_waiting, following, self.clock())
-        self.trail.note(_viewed(page, site=site, who=who, cursor=cursor))
+        self.trail.note(_viewed(page, scope=scope, site=site, who=who, cursor=cursor))
         return page
 
 
-def _viewed(page: Page, *, site: str, who: Who, cursor: str | None) -> AuditEvent:
+def _viewed(page: Page, *, scope: Scope, site: str | None, who: Who, cursor: str | None) -> AuditEvent:
     uids = [row.study_uid for row in page.rows]
     return AuditEvent(
         Action.VIEWED_LIST,
         who,
-        site,
+        site or NETWORK,
         page.read_at_us,
         policy_version=", ".join(sorted({row.placement.policy_version for row in page.rows})) or None,
         details={
@@ -75,6 +80,7 @@ def _viewed(page: Page, *, site: str, who: Who, cursor: str | None) -> AuditEven
             "studies_sha256": hashlib.sha256("\n".join(uids).encode()).hexdigest(),
             "waiting": page.n_waiting,
             "behind": cursor,
+            "sites": None if scope.sites is None else sorted(scope.sites),
         },
     )
 

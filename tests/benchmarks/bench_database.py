@@ -12,6 +12,7 @@ from serving.store.database import Database, open_database
 from serving.store.queue import read_page
 from serving.store.sites import LOCAL_SITE, ensure_local_site
 from serving.store.tables import queue_entries, studies
+from serving.store.tenancy import Scope
 from tests.benchmarks.measuring import Figure, seconds
 
 SIZES = (10_000, 1_000_000)
@@ -49,7 +50,7 @@ def measure() -> list[Figure]:
 def _median_page_s(database: Database) -> float:
     def page() -> None:
         with database.reading() as connection:
-            assert len(read_page(connection, site=LOCAL_SITE, limit=50, after=None)) == 50
+            assert len(read_page(connection, scope=Scope.of(LOCAL_SITE), limit=50, after=None)) == 50
 
     page()
     return statistics.median(seconds(page) for _ in range(N_ROUNDS))

@@ -19,14 +19,13 @@ from serving.store.database import Database
 from serving.store.local_objects import LocalObjects
 from serving.store.receipt import ArrivedInstance
 from serving.store.scores import newest_score
-from serving.store.sites import LOCAL_SITE
 from serving.store.studies import StoredStudy, claim_next, count_by_state, find_study, recover
 from serving.worklist.placement import Placer
 from serving.worklist.policy import read_policy
 from serving.worklist.reasons import NoScore
 from tests.serving.service_in_process import photograph
 from tests.serving.store.databases import Place
-from tests.serving.store.stored import opened, receive, study
+from tests.serving.store.stored import LOCAL, opened, receive, study
 from tests.tiny_model import write_tiny_artifact
 
 
@@ -86,7 +85,7 @@ class Setting:
 
     def study(self, key: str) -> StoredStudy:
         with self.database.reading() as connection:
-            found = find_study(connection, site=LOCAL_SITE, key=key)
+            found = find_study(connection, scope=LOCAL, key=key)
         assert found is not None
         return found
 
@@ -115,7 +114,7 @@ def test_a_score_is_kept_whole_and_moves_its_study(setting: Setting) -> None:
     assert after.state == "scored"
     assert after.placement.due_at_us < before.due_at_us
     with setting.database.reading() as connection:
-        score = newest_score(connection, site=LOCAL_SITE, study_id=after.id)
+        score = newest_score(connection, scope=LOCAL, study_id=after.id)
     assert score is not None
     assert (score.model_name, score.provider, score.scored_at_us) == (
         "derm-lesion",

@@ -9,9 +9,12 @@ from serving.store.database import Database, open_database
 from serving.store.queue import Placement
 from serving.store.receipt import ArrivedInstance, ArrivedStudy, Receipt, record
 from serving.store.sites import LOCAL_SITE, ensure_local_site
+from serving.store.tenancy import Scope
 from tests.serving.store.databases import Place
 
 MINUTE_US = 60_000_000
+
+LOCAL = Scope.of(LOCAL_SITE)
 
 
 @contextmanager

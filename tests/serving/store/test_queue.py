@@ -1,33 +1,44 @@
 import itertools
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, text
+from sqlalchemy import Select, insert, text
 
 from serving.audit.opening import open_trail
 from serving.store.database import Database
-from serving.store.queue import page_query, read_page
+from serving.store.queue import Cursor, count_waiting, page_query, read_page
 from serving.store.sites import LOCAL_SITE
-from serving.store.tables import queue_entries, studies
+from serving.store.tables import queue_entries, sites, studies
+from serving.store.tenancy import Scope
 from serving.worklist.ranking import reading_order
 from serving.worklist.service import Worklist
 from tests.serving.audit.trails import READER
 from tests.serving.store.databases import Place
-from tests.serving.store.stored import opened
+from tests.serving.store.stored import LOCAL, opened
 
 
-def _fill(database: Database, due: list[int], *, waiting: list[bool] | None = None) -> None:
+def _fill(
+    database: Database,
+    due: list[int],
+    *,
+    waiting: list[bool] | None = None,
+    site: str = LOCAL_SITE,
+    first: int = 1,
+) -> None:
     with database.writing() as connection:
+        if site != LOCAL_SITE:
+            connection.execute(insert(sites).values(id=site, name=site))
         connection.execute(
             insert(studies),
             [
                 {
                     "id": number,
-                    "site_id": LOCAL_SITE,
+                    "site_id": site,
                     "key": f"{number:032x}",
                     "uid": str(number),
                     "accession": "",
@@ -40,7 +51,7 @@ def _fill(database: Database, due: list[int], *, waiting: list[bool] | None = No
                     "n_attempts": 0,
                     "n_images": 1,
                 }
-                for number in range(1, len(due) + 1)
+                for number in range(first, first + len(due))
             ],
         )
         connection.execute(
@@ -48,21 +59,20 @@ def _fill(database: Database, due: list[int], *, waiting: list[bool] | None = No
             [
                 {
                     "study_id": number,
-                    "site_id": LOCAL_SITE,
-                    "is_waiting": True if waiting is None else waiting[number - 1],
+                    "site_id": site,
+                    "is_waiting": True if waiting is None else waiting[number - first],
                     "due_at": due_at,
                     "tier": "routine",
                     "reason_en": "",
                     "reason_zh": "",
                     "policy_version": "test",
                 }
-                for number, due_at in enumerate(due, start=1)
+                for number, due_at in enumerate(due, start=first)
             ],
         )
 
 
-def _plan(database: Database, values: dict[str, int]) -> list[str]:
-    query = page_query(goes_on=bool(values)).params(site=LOCAL_SITE, limit=50, **values)
+def _plan(database: Database, query: Select[*tuple[object, ...]]) -> list[str]:
     statement = query.compile(database.engine, compile_kwargs={"literal_binds": True})
     with database.reading() as connection:
         if connection.dialect.name == "postgresql":
@@ -70,20 +80,52 @@ def _plan(database: Database, values: dict[str, int]) -> list[str]:
         return [row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {statement}"))]
 
 
-@pytest.mark.parametrize("values", [{}, {"after_due_at": 50, "after_study_id": 51}])
-def test_a_page_is_read_off_the_partial_index_without_a_sort(place: Place, values: dict[str, int]) -> None:
+@pytest.mark.parametrize("cursor", [{}, {"after_due_at": 50, "after_study_id": 51}])
+@pytest.mark.parametrize("of", [("north",), ("north", "south"), None])
+def test_a_page_is_read_off_the_partial_indexes_without_a_sort(
+    place: Place, of: tuple[str, ...] | None, cursor: dict[str, int]
+) -> None:
     with opened(place) as database:
-        _fill(database, list(range(5000)))
+        for number, site in enumerate(("north", "south", "east")):
+            _fill(database, list(range(number, 3000, 3)), site=site, first=1 + 1000 * number)
         with database.writing() as connection:
             connection.execute(text("ANALYZE"))
-        plan = _plan(database, values)
+        named = {f"site_{number}": site for number, site in enumerate(of or ())}
+        query = page_query(n_sites=None if of is None else len(of), goes_on=bool(cursor))
+        plan = _plan(database, query.params(limit=50, **named, **cursor))
+    index = f"ix_queue_entries_waiting{'_network' if of is None else ''}"
     if isinstance(place, Path):
-        assert any("USING INDEX ix_queue_entries_waiting" in step for step in plan), plan
-        assert [step for step in plan if step.startswith("SCAN") and "entry" not in step] == []
+        assert any(f"USING INDEX {index}" in step for step in plan), plan
+        assert not any("SCAN queue_entries" in step for step in plan if "USING INDEX" not in step), plan
     else:  # the limit ends the walk along the index: nothing is sorted between the two
         steps = itertools.pairwise(plan)
-        index = "Index Scan using ix_queue_entries_waiting on queue_entries"
-        assert any("Limit" in above and index in step for above, step in steps), plan
+        walk = f"Index Scan using {index} on queue_entries"
+        assert any("Limit" in above and walk in step for above, step in steps), plan
+
+
+def test_a_reader_of_several_sites_reads_them_in_one_order(place: Place) -> None:
+    with opened(place) as database:
+        _fill(database, [30, 10, 20], site="north")
+        _fill(database, [15, 25, 5], site="south", first=4)
+        _fill(database, [1], site="east", first=7)
+        with database.reading() as connection:
+
+            def due(scope: Scope, **page: Any) -> list[int]:  # noqa: ANN401 - of several types
+                rows = read_page(connection, scope=scope, **({"limit": 9, "after": None} | page))
+                return [row.placement.due_at_us for row in rows]
+
+            both = Scope.of("north", "south")
+            assert due(both) == [5, 10, 15, 20, 25, 30]
+            assert due(both, limit=2) == [5, 10]
+            assert due(both, limit=3, after=Cursor(10, 2)) == [15, 20, 25]
+            assert due(Scope(None)) == [1, 5, 10, 15, 20, 25, 30]
+            assert due(Scope.of()) == []
+            many = Scope.of("south", "east", *(f"site-{number}" for number in range(200)))
+            assert due(many) == [1, 5, 15, 25]
+            counted = [
+                count_waiting(connection, scope=one, at_most=4) for one in (both, Scope.of("east"), many)
+            ]
+            assert counted == [4, 1, 4]
 
 
 def test_the_queue_is_read_in_the_order_that_the_ranking_gives(place: Place) -> None:
@@ -91,7 +133,7 @@ def test_the_queue_is_read_in_the_order_that_the_ranking_gives(place: Place) -> 
     with opened(place) as database:
         _fill(database, due)
         with database.reading() as connection:
-            rows = read_page(connection, site=LOCAL_SITE, limit=10, after=None)
+            rows = read_page(connection, scope=LOCAL, limit=10, after=None)
     numbers = np.arange(1, 6)
     expected = numbers[reading_order(np.array(due), numbers, numbers)]
     assert [row.study_id for row in rows] == expected.tolist() == [2, 5, 4, 1, 3]
@@ -101,9 +143,7 @@ def test_a_study_that_was_read_stands_in_the_queue_no_more(place: Place) -> None
     with opened(place) as database:
         _fill(database, [1, 2], waiting=[False, True])
         with database.reading() as connection:
-            assert [row.study_id for row in read_page(connection, site=LOCAL_SITE, limit=9, after=None)] == [
-                2
-            ]
+            assert [row.study_id for row in read_page(connection, scope=LOCAL, limit=9, after=None)] == [2]
 
 
 @settings(max_examples=25, deadline=None)
@@ -116,7 +156,7 @@ def test_paging_gives_every_study_exactly_once(due: list[int], limit: int) -> No
         seen: list[int] = []
         cursor = None
         while True:
-            page = worklist.read(site=LOCAL_SITE, who=READER, limit=limit, cursor=cursor)
+            page = worklist.read(scope=LOCAL, site=LOCAL_SITE, who=READER, limit=limit, cursor=cursor)
             seen += [row.study_id for row in page.rows]
             cursor = page.next_cursor
             if cursor is None:

@@ -8,14 +8,15 @@ from serving.store.receipt import ArrivedPatient, ArrivedStudy
 from serving.store.sites import LOCAL_SITE
 from serving.store.studies import claim_next, find_study, mark
 from serving.store.tables import instances, objects, queue_entries, studies
+from serving.store.tenancy import Scope
 from tests.serving.store.databases import Place
-from tests.serving.store.stored import MINUTE_US, image, opened, receive, study
+from tests.serving.store.stored import LOCAL, MINUTE_US, image, opened, receive, study
 
 
 def test_a_study_stands_in_the_queue_from_its_first_image_on(place: Place) -> None:
     with opened(place) as database, database.writing() as connection:
         receipt = receive(connection, study("s"), now_us=7)
-        found = find_study(connection, site=LOCAL_SITE, key=receipt.study_key)
+        found = find_study(connection, scope=LOCAL, key=receipt.study_key)
         assert found is not None
         assert (found.state, found.received_at_us) == ("received", 7)
         assert found.placement.due_at_us == 7 + 240 * MINUTE_US
@@ -46,7 +47,7 @@ def test_a_late_image_opens_a_scored_study_again_without_moving_it_back(place: P
         late = receive(connection, study("s", image("b")), now_us=MINUTE_US)
 
         assert (late.state, late.n_images) == ("received", 2)
-        found = find_study(connection, site=LOCAL_SITE, key=receipt.study_key)
+        found = find_study(connection, scope=LOCAL, key=receipt.study_key)
         assert found is not None
         assert found.revision == 2
         assert found.placement == soon
@@ -69,7 +70,7 @@ def test_a_priority_only_ever_rises_and_counts_at_once(place: Place) -> None:
         receipt = receive(connection, study("s"))
         receive(connection, study("s", priority="stat"))
         receive(connection, study("s", priority="routine"))
-        found = find_study(connection, site=LOCAL_SITE, key=receipt.study_key)
+        found = find_study(connection, scope=LOCAL, key=receipt.study_key)
         assert found is not None
         assert found.priority == "stat"
         assert found.placement.due_at_us == 15 * MINUTE_US
@@ -96,7 +97,7 @@ def test_two_patients_under_one_study_uid_are_two_studies(place: Place) -> None:
         assert receive(connection, sent("P2", "c")).study_key == other.study_key
         assert receive(connection, sent("P1", "d")).study_key == first.study_key
         assert receive(connection, sent("", "e")).study_key == first.study_key
-        found = find_study(connection, site=LOCAL_SITE, key=other.study_key)
+        found = find_study(connection, scope=LOCAL, key=other.study_key)
         assert found is not None
         assert found.patient == "P2"
 
@@ -104,7 +105,7 @@ def test_two_patients_under_one_study_uid_are_two_studies(place: Place) -> None:
 def test_another_site_sees_nothing_of_it(place: Place) -> None:
     with opened(place) as database, database.writing() as connection:
         receipt = receive(connection, study("s"))
-        assert find_study(connection, site="elsewhere", key=receipt.study_key) is None
+        assert find_study(connection, scope=Scope.of("elsewhere"), key=receipt.study_key) is None
 
 
 def test_a_study_that_stops_its_process_each_time_is_left_to_the_reader(place: Place) -> None:
@@ -115,7 +116,7 @@ def test_a_study_that_stops_its_process_each_time_is_left_to_the_reader(place: P
             assert claimed is not None
             connection.execute(studies.update().values(state="received"))  # as a start after a crash does
         assert claim_next(connection, max_attempts=3) is None
-        found = find_study(connection, site=LOCAL_SITE, key=receipt.study_key)
+        found = find_study(connection, scope=LOCAL, key=receipt.study_key)
         assert found is not None
         assert (found.state, found.reason) == ("failed", "model-failed")
         assert placement_of(connection, site=LOCAL_SITE, study_id=found.id).due_at_us == 240 * MINUTE_US

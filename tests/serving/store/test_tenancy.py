@@ -1,0 +1,166 @@
+"""No row of another site is read: by what the functions of the store give, and by what they ask for."""
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Table, event
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.elements import BinaryExpression, ClauseElement
+from sqlalchemy.sql.selectable import Select
+
+from serving.store import queue, receipt, scores, sites, studies, tables
+from serving.store.database import Database
+from serving.store.scores import StoredScore, record_score
+from serving.store.tenancy import Scope
+from tests.serving.store.databases import Place
+from tests.serving.store.stored import in_four_hours, opened, study
+
+STORE = Path(tables.__file__).parent
+OF_A_SITE = {
+    table.name for table in vars(tables).values() if isinstance(table, Table) and "site_id" in table.c
+}
+
+# Who reads rows of a site without a scope, and why that gives nothing away. Whoever adds one says why.
+READS_OVER_ALL_SITES = {
+    ("audit", "*"): "the trail is one chain over all sites; whoever may read it may read all of it",
+    ("studies", "claim_next"): "scoring works for all sites, and shows nobody anything",
+    ("studies", "hand_back"): "the same",
+    ("studies", "recover"): "the same",
+    ("studies", "mark"): "the same; by the row's own key",
+    ("studies", "count_by_state"): "a number without a site, for the operator",
+    ("references", "*"): "whether anybody refers to an object, which all sites share",
+    ("receipt", "unknown_objects"): "the same",
+    ("idempotency", "prune_answers"): "removes old rows of all sites, and shows none",
+    ("idempotency", "count_answers"): "a number for the operator",
+}
+
+
+@pytest.fixture
+def database(place: Place) -> Iterator[Database]:
+    """Give a database with a study of the same UID, patient and picture at each of two sites."""
+    with opened(place) as database:
+        with database.writing() as connection:
+            connection.execute(
+                tables.sites.insert(), [{"id": site, "name": site} for site in ("north", "south")]
+            )
+            for site in ("north", "south"):
+                _fill(connection, site)
+        yield database
+
+
+def _fill(connection: Connection, site: str) -> None:
+    patient = receipt.ArrivedPatient("", "P1", f"Patient of {site}")
+    arrived = receipt.ArrivedStudy("1.2", "XC", "routine", study("s").instances, patient=patient)
+    done = receipt.record(
+        connection, arrived, site=site, now_us=5, place_unscored=in_four_hours, max_images=9
+    )
+    (study_id,) = connection.execute(
+        tables.studies.select().where(tables.studies.c.key == done.study_key)
+    ).first()[:1]  # type: ignore[index]  # there is one
+    score = StoredScore("m", "1", "x", "y", "CPU", {}, [], None, None, False, [], (), 5)
+    assert record_score(connection, score, site=site, study_id=study_id, revision=1)
+
+
+def _of(connection: Connection, site: str) -> dict[str, Any]:
+    row = connection.execute(tables.studies.select().where(tables.studies.c.site_id == site)).one()
+    return {"key": row.key, "study_id": row.id, "sop_instance_uid": "s-image", "limit": 9, "at_most": 9} | {
+        "after": None
+    }
+
+
+SCOPED: dict[str, Callable[..., object]] = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": function
+    for module in (queue, receipt, scores, sites, studies)
+    for name, function in inspect.getmembers(module, inspect.isfunction)
+    if function.__module__ == module.__name__ and "scope" in inspect.signature(function).parameters
+}
+
+
+def _call(
+    function: Callable[..., object], connection: Connection, scope: Scope, wanted: dict[str, Any]
+) -> Any:  # noqa: ANN401
+    names = [name for name in inspect.signature(function).parameters if name not in {"connection", "scope"}]
+    return function(connection, scope=scope, **{name: wanted[name] for name in names})
+
+
+@pytest.mark.parametrize("name", sorted(SCOPED))
+def test_with_the_ids_of_another_site_nothing_is_found(database: Database, name: str) -> None:
+    with database.reading() as connection:
+        north = _of(connection, "north")
+        mine = _call(SCOPED[name], connection, Scope.of("north"), north)
+        assert mine, "the test asks for what is not there"
+        for scope in (Scope.of("south"), Scope.of("south", "east"), Scope.of()):
+            theirs = _call(SCOPED[name], connection, scope, north)
+            assert not theirs or theirs != mine or name == "queue.count_waiting"
+        every = [
+            _call(SCOPED[name], connection, scope, north)
+            for scope in (Scope.of("north", "south"), Scope(None))
+        ]
+        assert every[0] == every[1]
+        assert _call(SCOPED[name], connection, Scope.of(), north) in (None, 0, [])
+
+
+def test_a_page_and_a_count_of_one_site_hold_nothing_of_the_other(database: Database) -> None:
+    with database.reading() as connection:
+        for scope, n_studies in ((Scope.of("north"), 1), (Scope.of("north", "south"), 2), (Scope(None), 2)):
+            rows = queue.read_page(connection, scope=scope, limit=9, after=None)
+            assert len(rows) == queue.count_waiting(connection, scope=scope, at_most=9) == n_studies
+        (row,) = queue.read_page(connection, scope=Scope.of("north"), limit=9, after=None)
+        assert row.study_key == _of(connection, "north")["key"]
+
+
+def _sites_asked_for(statement: ClauseElement) -> bool:
+    """Whether a statement compares some table's `site_id` with a value."""
+    for part in visitors.iterate(statement):
+        if isinstance(part, BinaryExpression):
+            sides = [part.left, part.right]
+            named = [getattr(side, "name", None) == "site_id" for side in sides]
+            if any(named) and not all(named):
+                return True
+    return False
+
+
+def _tables_of(statement: ClauseElement) -> set[str]:
+    return {part.name for part in visitors.iterate(statement) if isinstance(part, Table)}
+
+
+@pytest.mark.parametrize("name", sorted(SCOPED))
+def test_every_statement_names_the_sites_that_may_be_read(database: Database, name: str) -> None:
+    statements: list[ClauseElement] = []
+    with database.reading() as connection:
+        wanted = _of(connection, "north")
+
+        @event.listens_for(connection, "before_execute")
+        def _note(_connection: Connection, statement: ClauseElement, *_rest: object) -> None:
+            statements.append(statement)
+
+        _call(SCOPED[name], connection, Scope.of("north"), wanted)
+    # What is read by the key of a row that was found within the scope is within it, too.
+    first = next(one for one in statements if isinstance(one, Select) and _tables_of(one) & OF_A_SITE)
+    assert _sites_asked_for(first), str(first)
+
+
+def test_who_reads_rows_of_a_site_takes_a_scope_or_a_site_or_says_why_not() -> None:
+    guilty = [
+        f"{module.stem}.{function.name}"
+        for module in sorted(STORE.glob("*.py"))
+        if module.stem != "tables"
+        for function in ast.parse(module.read_text(encoding="utf-8")).body
+        if isinstance(function, ast.FunctionDef)
+        and not function.name.startswith("_")
+        and _names_a_table_of_a_site(function)
+        and not {"scope", "site"}
+        & {argument.arg for argument in function.args.kwonlyargs + function.args.args}
+        and (module.stem, function.name) not in READS_OVER_ALL_SITES
+        and (module.stem, "*") not in READS_OVER_ALL_SITES
+        and function.name != "page_query"  # it is given the sites as values; the plans of it are tested
+    ]
+    assert guilty == []
+
+
+def _names_a_table_of_a_site(function: ast.FunctionDef) -> bool:
+    return bool({node.id for node in ast.walk(function) if isinstance(node, ast.Name)} & OF_A_SITE)
