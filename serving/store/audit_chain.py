@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Final
 
+from serving.store.texts import storable
+
 GENESIS: Final = "0" * 64
 """What the first row names as the hash before it."""
 
@@ -169,6 +171,8 @@ def sealed(event: AuditEvent, *, after: Link) -> AuditRow:
         "details": _json(dict(event.details)),
         "before": after.hash,
     }
+    # What the database would have to change must not be hashed as it was.
+    values = {name: storable(value) if isinstance(value, str) else value for name, value in values.items()}
     return AuditRow(**values, hash=_hash(values))  # type: ignore[arg-type]  # each is of its field's type
 
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, create_engine, event
 
 from serving.errors import StartError
+from serving.store.texts import storable
 
 if TYPE_CHECKING:  # loaded if there is a PostgreSQL database
     import psycopg
+    from psycopg.abc import Buffer
 
 # How long a statement waits for another transaction's lock.
 _BUSY_MS = 10_000
@@ -78,6 +80,13 @@ def connect_postgresql(address: str) -> Engine:
     """
     import psycopg  # noqa: PLC0415 - see above
     from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+    from psycopg.types.string import StrDumper  # noqa: PLC0415
+
+    class StorableDumper(StrDumper):
+        """Anybody may send a NUL, in an address for example: it is text that is not there, and no failure."""
+
+        def dump(self, obj: str) -> "Buffer | None":
+            return super().dump(storable(obj))
 
     try:
         given = conninfo_to_dict(address)
@@ -106,6 +115,7 @@ def connect_postgresql(address: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: "psycopg.Connection[object]", _record: object) -> None:
+        connection.adapters.register_dumper(str, StorableDumper)
         connection.autocommit = True
         connection.execute(f"SET lock_timeout = {_BUSY_MS}")
         connection.autocommit = False
