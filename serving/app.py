@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -14,7 +15,9 @@ from serving.administration.service import Administration
 from serving.bodies import Bounds, RequestLimits
 from serving.errors import Problem, ServiceError
 from serving.forwarding import Forwarding
+from serving.identity import endpoints as identity_endpoints
 from serving.identity.gate import Gate
+from serving.identity.own_account import OwnAccounts
 from serving.identity.permissions import PUBLIC, Address
 from serving.identity.proxies import TrustedProxies
 from serving.intake import endpoints as intake_endpoints
@@ -27,7 +30,10 @@ from serving.studies import endpoints as studies_endpoints
 from serving.studies.service import Studies
 from serving.telemetry.access import Access
 from serving.throttling import Buckets, Throttle, refuse_too_many
+from serving.web import account, links, sign_in
 from serving.web import endpoints as web_endpoints
+from serving.web.pages import Pages
+from serving.web.refusals import page_of_refusal
 from serving.worklist import endpoints as worklist_endpoints
 from serving.worklist.service import Worklist
 
@@ -36,9 +42,13 @@ async def refuse_foreign_pages(request: Request) -> None:
     """Refuse a change that the page of another site has a reader's browser ask for.
 
     Without sign-in, any page open in that browser could put studies into the queue. Browsers say where a
-    request comes from (Fetch Metadata); programs that are no browser do not, and are not meant.
+    request comes from (Fetch Metadata), older ones and those that speak plain http at least the origin;
+    programs that are no browser do not, and are not meant.
     """
     foreign = request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != request.url.netloc.lower():
+        foreign = True
     if foreign and request.method not in {"GET", "HEAD"}:
         raise ServiceError(
             Problem.FOREIGN_PAGE,
@@ -109,12 +119,15 @@ def create_app(
     operations: Operations,
     administration: Administration,
     gate: Gate,
+    accounts: OwnAccounts | None = None,
     host_names: Collection[str] = (),
     manners: Manners | None = None,
 ) -> FastAPI:
     """Build the application around its parts.
 
     `host_names` are those under which it may be reached.
+
+    Without `accounts` there are no pages to sign in.
 
     Raises
     ------
@@ -139,16 +152,24 @@ def create_app(
         ],
     )
     app.manners = manners
-    answer_with_problems(app)
+    pages = Pages()
+    answer_with_problems(app, page=page_of_refusal(pages))
     app.include_router(intake_endpoints.build_router(intake))
     app.include_router(worklist_endpoints.build_router(worklist))
     app.include_router(studies_endpoints.build_router(studies))
     app.include_router(operations_endpoints.build_router(operations))
     app.include_router(
-        web_endpoints.build_router(intake=intake, worklist=worklist, studies=studies, operations=operations)
+        web_endpoints.build_router(
+            pages, intake=intake, worklist=worklist, studies=studies, operations=operations, gate=gate
+        )
     )
     for router in administration_endpoints.build_routers(administration):
         app.include_router(router)
+    app.include_router(identity_endpoints.build_router())
+    if accounts is not None:
+        app.include_router(sign_in.build_router(pages, accounts))
+        app.include_router(links.build_router(pages, accounts))
+        app.include_router(account.build_router(pages, accounts))
     refuse_addresses_without_rule(app, gate)
     return app
 

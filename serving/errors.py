@@ -27,7 +27,10 @@ class Problem(StrEnum):
     LICENCE_NEEDED = "licence-needed"
     PAGE_TOKEN_WRONG = "page-token-wrong"  # noqa: S105 - a code, not a secret
     NO_SITE = "no-site"
+    SIGN_IN_FAILED = "sign-in-failed"
     TOO_MANY_TRIES = "too-many-tries"
+    SIGN_IN_BUSY = "sign-in-busy"
+    LINK_INVALID = "link-invalid"
     CONFLICT = "conflict"
     UNKNOWN_HOST = "unknown-host"
     NOT_FOUND = "not-found"
@@ -60,7 +63,10 @@ STATUS_OF_PROBLEM: Mapping[Problem, HTTPStatus] = {
     Problem.LICENCE_NEEDED: HTTPStatus.FORBIDDEN,
     Problem.PAGE_TOKEN_WRONG: HTTPStatus.FORBIDDEN,
     Problem.NO_SITE: HTTPStatus.FORBIDDEN,
+    Problem.SIGN_IN_FAILED: HTTPStatus.FORBIDDEN,  # of a form: no scheme of RFC 9110 could do better
     Problem.TOO_MANY_TRIES: HTTPStatus.TOO_MANY_REQUESTS,
+    Problem.SIGN_IN_BUSY: HTTPStatus.SERVICE_UNAVAILABLE,
+    Problem.LINK_INVALID: HTTPStatus.GONE,
     Problem.CONFLICT: HTTPStatus.CONFLICT,
     Problem.UNKNOWN_HOST: HTTPStatus.MISDIRECTED_REQUEST,
     Problem.NOT_FOUND: HTTPStatus.NOT_FOUND,

@@ -1,9 +1,10 @@
 """Every error as a problem document (RFC 9457): a code for programs, a sentence for people."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -62,11 +63,16 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def answer_with_problems(app: FastAPI) -> None:
-    """Let `app` answer every error with a problem document."""
+def answer_with_problems(
+    app: FastAPI, *, page: Callable[[Request, ServiceError], Response | None] = lambda *_: None
+) -> None:
+    """Let `app` answer every error with a problem document, unless `page` has a page for a browser."""
 
     @app.exception_handler(ServiceError)
-    def _service_error(request: Request, error: ServiceError) -> JSONResponse:
+    def _service_error(request: Request, error: ServiceError) -> Response:
+        shown = page(request, error)
+        if shown is not None:
+            return shown
         rejected = [
             RejectedFileProblem(file=line.file, reason=line.reason, problem=line.problem, remedy=line.remedy)
             for line in error.rejected

@@ -11,6 +11,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from serving.sign_in_settings import SignInSettings
 
+# Those of serving.identity.caller; a test holds the two together.
+RoleName = Literal["uploader", "reader", "supervisor", "operator", "auditor", "service"]
+
 SHIPPED_MODELS = Path(__file__).resolve().parents[1] / "models" / "shipped"
 
 
@@ -45,6 +48,13 @@ class Settings(SignInSettings, BaseSettings):
         default=(),
         description="Names, comma-separated, under which browsers reach the service; localhost and plain "
         "addresses always do.",
+    )
+    session_idle_minutes: float = Field(
+        default=30.0, gt=0, description="After so long without an act of the person a session ends."
+    )
+    session_hours: float = Field(default=12.0, gt=0, description="After so long it ends in any case.")
+    second_factor_roles: Annotated[tuple[RoleName, ...], NoDecode] = Field(
+        default=("operator",), description="Roles, comma-separated, whose people need a second factor."
     )
     workers: int = Field(
         default=1,
@@ -158,7 +168,7 @@ class Settings(SignInSettings, BaseSettings):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("host_names", mode="before")
+    @field_validator("host_names", "second_factor_roles", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         if isinstance(value, str):

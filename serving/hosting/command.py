@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:  # the program says --help before it loads a server
+    from serving.identity.opening import Identity
     from serving.operations.service import Operations
     from serving.settings import Settings
 
@@ -34,9 +35,10 @@ AllowRemote = Annotated[
     bool,
     typer.Option(
         "--allow-remote",
-        help="Listen on an address that other machines reach, although there is no sign-in yet.",
+        help="Listen on an address that other machines reach, without TLS: for a proxy in front of it.",
     ),
 ]
+SignIn = Annotated[bool, typer.Option("--sign-in", help="People sign in, as with serve.")]
 WithoutSignIn = Annotated[
     bool,
     typer.Option(
@@ -53,11 +55,11 @@ def serve(
     models: Models = None,
     workers: Workers = None,
     allow_remote: AllowRemote = False,
-    without_sign_in: WithoutSignIn = False,  # noqa: ARG001 - until people can sign in it changes nothing
+    without_sign_in: WithoutSignIn = False,
 ) -> None:
     """Receive studies, score them and order the worklist, until Ctrl-C.
 
-    There is no sign-in yet, so only this machine is listened to unless --allow-remote is given.
+    People sign in; the first start says by which link the first of them sets the service up.
     """
     from serving.hosting.server import address_of, open_socket, serve_until_stopped
     from serving.hosting.service import running
@@ -70,11 +72,18 @@ def serve(
         )
         start_logs(LogTerms(settings.log_format, settings.log_level))
         tls = tls_of(settings)
-        listener = open_socket(settings.host, settings.port, allow_remote=allow_remote)
-        with listener, running(settings) as service:
+        listener = open_socket(
+            settings.host,
+            settings.port,
+            allow_remote=allow_remote or tls is not None,
+            with_sign_in=not without_sign_in,
+        )
+        with listener, running(settings, with_sign_in=not without_sign_in) as service:
+            address = address_of(listener, is_tls=tls is not None)
+            way_in = describe_way_in(service.identity, address)
 
             def say_ready() -> None:
-                address = address_of(listener, is_tls=tls is not None)
+                typer.echo(way_in)
                 typer.echo(f"firstread listens on {address} (home: {settings.home})")
                 if service.n_taken_up:
                     typer.echo(f"{service.n_taken_up} studies wait for a score from before")
@@ -90,14 +99,23 @@ def serve(
     typer.echo("stopped; what was not scored is scored after the next start", err=True)
 
 
-def demo(*, port: Port = None, home: Home = None, models: Models = None, workers: Workers = None) -> None:
+def demo(
+    *,
+    port: Port = None,
+    home: Home = None,
+    models: Models = None,
+    workers: Workers = None,
+    sign_in: SignIn = False,
+) -> None:
     """Start the service with sample studies: real ones from FIRSTREAD_DATASETS, else synthetic.
+
+    Nobody signs in, for it holds samples and only this machine is listened to, unless --sign-in is given.
 
     What it keeps is forgotten at the end, unless FIRSTREAD_HOME or --home names a folder.
     """
     from serving.errors import StartError
     from serving.hosting.samples import choose_samples
-    from serving.hosting.sender import send
+    from serving.hosting.sender import put, send
     from serving.hosting.server import address_of, open_socket, serve_until_stopped
     from serving.hosting.service import running
     from serving.telemetry.logs import LogTerms, start_logs
@@ -114,24 +132,29 @@ def demo(*, port: Port = None, home: Home = None, models: Models = None, workers
         )
         start_logs(LogTerms(settings.log_format, settings.log_level))
         try:
-            listener = open_socket("127.0.0.1", settings.port, allow_remote=False)
+            listener = open_socket("127.0.0.1", settings.port, allow_remote=False, with_sign_in=sign_in)
         except StartError:
             if "port" in settings.model_fields_set and port is not None:
                 raise
-            listener = open_socket("127.0.0.1", 0, allow_remote=False)
+            listener = open_socket("127.0.0.1", 0, allow_remote=False, with_sign_in=sign_in)
         samples = choose_samples(settings.datasets, Path(scratch) / "samples")
-        with listener, running(settings) as service:
+        with listener, running(settings, with_sign_in=sign_in) as service:
             address = address_of(listener)
+            way_in = describe_way_in(service.identity, address)
 
             def send_samples() -> None:
                 try:
-                    n_studies = sum(send(address, sample) for sample in samples.studies)
+                    n_studies = sum(
+                        put(service.intake, sample) if sign_in else send(address, sample)
+                        for sample in samples.studies
+                    )
                 except OSError as error:
                     typer.echo(f"the samples could not all be sent: {error}", err=True)
                 else:
                     typer.echo(f"{n_studies} studies were sent; open {address}")
 
             def say_ready() -> None:
+                typer.echo(way_in)
                 typer.echo(f"firstread listens on {address} (home: {settings.home})")
                 say_models(service.operations)
                 typer.echo(f"samples: {samples.description}")
@@ -193,6 +216,21 @@ def stop_on_sigterm() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+
+
+def describe_way_in(identity: "Identity", address: str) -> str:
+    """Say how people come in: the first by a link that is made here, or nobody is asked who they are."""
+    from serving.audit.opening import operator
+
+    if identity.accounts is None:
+        return "without sign-in: whoever reaches this address may see and do everything"
+    token = identity.accounts.links.for_set_up(operator())
+    if token is None:
+        return f"people sign in at {address}sign-in"
+    return (
+        f"nobody has an account yet; set the service up at {address}set-up?token={token} (once, within 24 h; "
+        "firstread admin setup-link makes another)"
+    )
 
 
 def say_models(operations: "Operations") -> None:

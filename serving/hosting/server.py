@@ -19,7 +19,7 @@ _MOST_OF_A_HEAD = 32 * 1024
 _MOST_CONNECTIONS = 800
 
 
-def open_socket(host: str, port: int, *, allow_remote: bool) -> socket.socket:
+def open_socket(host: str, port: int, *, allow_remote: bool, with_sign_in: bool) -> socket.socket:
     """Listen on an address before anything else is started.
 
     Raises
@@ -27,10 +27,15 @@ def open_socket(host: str, port: int, *, allow_remote: bool) -> socket.socket:
     StartError
         If the address is not this machine's own and that was not asked for, or the port is taken.
     """
+    if not with_sign_in and not is_loopback(host):
+        raise StartError(
+            f"{host} can be reached from other machines: without sign-in anyone there would see every study. "
+            "Leave --without-sign-in out, or listen on 127.0.0.1."
+        )
     if not allow_remote and not is_loopback(host):
         raise StartError(
-            f"{host} can be reached from other machines, and there is no sign-in yet: anyone who reaches it "
-            "sees every study. Add --allow-remote if a proxy in front of it asks who they are."
+            f"{host} can be reached from other machines, and what they send, passwords too, could be read on "
+            "the way: put a proxy with TLS in front of it, and add --allow-remote."
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

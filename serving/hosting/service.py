@@ -16,9 +16,12 @@ from serving.audit.opening import open_trail
 from serving.bodies import RequestLimits
 from serving.errors import StartError
 from serving.hosting.home import occupied
-from serving.identity.gate import Gate
+from serving.identity.bearer import BearerTokens
+from serving.identity.caller import Role
+from serving.identity.guesses import Guesses
+from serving.identity.opening import Identity, open_identity
+from serving.identity.presence import Terms
 from serving.identity.proxies import TrustedProxies
-from serving.identity.refusals import Refusals
 from serving.identity.tokens import Tokens
 from serving.intake.interrupted import clear_spool
 from serving.intake.pace import Pace
@@ -43,6 +46,10 @@ from serving.worklist.service import Worklist
 PROVIDERS = ("CPUExecutionProvider",)
 
 
+def _guesses_of_tokens() -> Guesses:
+    return Guesses(most=20, window_s=60.0, clock=time.monotonic)
+
+
 @dataclass(frozen=True)
 class RunningService:
     """A service at work: the application to be served, and the parts that a program asks."""
@@ -51,10 +58,11 @@ class RunningService:
     intake: Intake
     operations: Operations
     n_taken_up: int
+    identity: Identity
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[RunningService]:
+def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[RunningService]:
     """Run everything but the HTTP server; at the end, unfinished scoring is handed back.
 
     Raises
@@ -110,13 +118,28 @@ def running(settings: Settings) -> Iterator[RunningService]:
             rejections=lambda: dict(intake.rejections),
             started_at_s=time.monotonic(),
         )
+        identity = (
+            open_identity(
+                database,
+                trail,
+                settings.home,
+                terms=Terms(
+                    idle_s=settings.session_idle_minutes * 60, longest_s=settings.session_hours * 3600
+                ),
+                factor_roles=[Role(name) for name in settings.second_factor_roles],
+                besides=[BearerTokens(database, _guesses_of_tokens(), clock=trail.clock)],
+            )
+            if with_sign_in
+            else Identity.without_sign_in(trail)
+        )
         app = create_app(
             intake=intake,
             worklist=Worklist(database, trail),
             studies=Studies(database, Renderer(objects), trail),
             operations=operations,
             administration=Administration(Tokens(database, trail), Sites(database, trail)),
-            gate=Gate.without_sign_in(Refusals(trail)),
+            gate=identity.gate,
+            accounts=identity.accounts,
             host_names=settings.host_names,
             manners=Manners(
                 limits=RequestLimits(body_bytes=settings.max_body_bytes),
@@ -127,7 +150,7 @@ def running(settings: Settings) -> Iterator[RunningService]:
         )
         n_taken_up = backlog.start()
         try:
-            yield RunningService(app, intake, operations, n_taken_up)
+            yield RunningService(app, intake, operations, n_taken_up, identity)
         finally:
             backlog.stop()
             pool.close(finish=False)

@@ -1,4 +1,4 @@
-"""`firstread admin collect`: clears away what nobody refers to any more."""
+"""`firstread admin collect`: clears away what nobody refers to; links for people; who may do what."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,6 +64,71 @@ def collect(
             raise StartError(error.detail) from error
         finally:
             database.close()
+
+
+@admin.command("setup-link")
+def make_setup_link(
+    *,
+    home: Home = None,
+    address: Annotated[
+        str, typer.Option(help="Where browsers reach the service, as https://triage.hospital.org/.")
+    ] = "http://127.0.0.1:8080/",
+) -> None:
+    """Make the link by which the first person sets the service up; an older one loses its use.
+
+    May run while the service does.
+    """
+    from serving.audit.opening import operator
+    from serving.errors import StartError
+    from serving.hosting.command import one_sentence_on_failure, read_settings
+    from serving.identity.opening import opened_links
+
+    with one_sentence_on_failure(), opened_links(read_settings(home=home)) as links:
+        token = links.for_set_up(operator())
+        if token is None:
+            raise StartError(
+                "there are accounts already: firstread admin password-link NAME lets one in again."
+            )
+        typer.echo(f"{address.rstrip('/')}/set-up?token={token}")
+
+
+@admin.command("password-link")
+def make_password_link(
+    name: Annotated[str, typer.Argument(help="Login name.")],
+    *,
+    home: Home = None,
+    address: Annotated[
+        str, typer.Option(help="Where browsers reach the service, as https://triage.hospital.org/.")
+    ] = "http://127.0.0.1:8080/",
+) -> None:
+    """Make the link by which somebody chooses a new password; their sessions end once they do.
+
+    May run while the service does.
+    """
+    from serving.audit.opening import operator
+    from serving.errors import StartError
+    from serving.hosting.command import one_sentence_on_failure, read_settings
+    from serving.identity.login_names import login_name
+    from serving.identity.opening import opened_links
+    from serving.store.people import find_person
+
+    with one_sentence_on_failure(), opened_links(read_settings(home=home)) as links:
+        with links.database.reading() as connection:
+            person = find_person(connection, login_name=login_name(name))
+        if person is None or not person.is_active:
+            raise StartError(f"there is nobody of the login name {name!r} who may sign in.")
+        typer.echo(f"{address.rstrip('/')}/password?token={links.for_password(person, operator())}")
+
+
+@admin.command("permissions")
+def show_permissions(
+    *, markdown: Annotated[bool, typer.Option("--markdown", help="As the document in docs/.")] = False
+) -> None:
+    """Say which role may use which address."""
+    from serving.identity.permissions import PERMISSIONS
+    from serving.identity.permissions_table import as_markdown, as_text
+
+    typer.echo(as_markdown(PERMISSIONS) if markdown else as_text(PERMISSIONS), nl=False)
 
 
 def _say(found: "Collected", *, is_done: bool) -> None:

@@ -45,6 +45,14 @@ class SignedInBy(StrEnum):
     CERTIFICATE = "certificate"
 
 
+class Stage(StrEnum):
+    """How far somebody has come in: the password alone opens nothing where a second factor is due."""
+
+    SECOND_FACTOR = "second-factor"
+    ENROLMENT = "enrolment"
+    OPEN = "open"
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks.
@@ -71,6 +79,8 @@ class Caller:
         What a page must send back, for callers whose browser adds the proof by itself.
     token_scopes : frozenset of TokenScope or None
         What a token is good for; None for people, whose roles alone count.
+    stage : Stage
+        How far they have come; short of `OPEN` they have no role and see nothing.
     """
 
     who: Who
@@ -84,6 +94,7 @@ class Caller:
     signed_in_by: SignedInBy = SignedInBy.NOTHING
     csrf: str | None = None
     token_scopes: frozenset[TokenScope] | None = None
+    stage: Stage = Stage.OPEN
 
 
 NOBODY: Final = Scope(frozenset())

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 
 from serving.errors import Problem, ServiceError
 from serving.identity.authentication import Authenticator, CredentialRefusedError, WithoutSignIn, identify
-from serving.identity.caller import Caller, acting_caller, remember, stranger
+from serving.identity.caller import Caller, Stage, acting_caller, remember, stranger
 from serving.identity.permissions import PERMISSIONS, Address, Rule
 from serving.identity.refusals import Refusals
 
@@ -66,6 +66,12 @@ class Gate:
     def _admit(self, request: Request, rule: Rule) -> None:
         caller = self._identify(request)
         remember(request, caller)
+        if caller.stage is not Stage.OPEN and not rule.allows(caller):
+            raise ServiceError(
+                Problem.SIGN_IN_NEEDED,
+                f"{request.url.path} is for those who are signed in, and the second factor is still to come.",
+                headers=self._challenge(),
+            )
         if not rule.allows(caller):
             self._refusals.note(request, caller, {"reason": Problem.NOT_ALLOWED, "roles": _named(caller)})
             raise ServiceError(Problem.NOT_ALLOWED, _not_allowed(rule, caller))
@@ -92,7 +98,7 @@ class Gate:
         if given is None and _is_simple_form(request):
             field = (await request.form()).get(PAGE_TOKEN_FIELD)
             given = field if isinstance(field, str) else None
-        self.check_given_token(request, given)
+        await run_in_threadpool(self.check_given_token, request, given)
 
     def check_given_token(self, request: Request, given: str | None) -> None:
         """Check a page's token that was found elsewhere than in a header or a simple form.

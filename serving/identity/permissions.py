@@ -4,11 +4,11 @@ The table is asked in one place (:mod:`serving.identity.gate`); ``firstread admi
 writes it down. A caller needs one of the row's roles; which sites' rows they see then is up to their scope.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from serving.identity.caller import Caller, Role, TokenScope
+from serving.identity.caller import Caller, Role, Stage, TokenScope
 
 Address: TypeAlias = tuple[str, str]
 
@@ -17,13 +17,15 @@ Address: TypeAlias = tuple[str, str]
 class Rule:
     """Who may use an address.
 
-    `is_public`: everybody, signed in or not, and nobody is asked who they are. `needs_licence`: an act of
-    reading, for which the caller's licence must be verified and not expired. `checks_csrf_itself`: its form
-    is read as it streams, so the token of its page is checked where the form is taken. `token_scope`: what an
-    API token must be good for; None: no token opens this.
+    `stages`: also those who have come no further than that. `is_public`: everybody, signed in or not, and
+    nobody is asked who they are. `needs_licence`: an act of reading, for which the caller's licence must be
+    verified and not expired. `checks_csrf_itself`: its form is read as it streams, so the token of its page
+    is checked where the form is taken. `token_scope`: what an API token must be good for; None: no token
+    opens this.
     """
 
     roles: frozenset[Role] = frozenset()
+    stages: frozenset[Stage] = frozenset()
     is_public: bool = False
     needs_licence: bool = False
     checks_csrf_itself: bool = False
@@ -33,7 +35,7 @@ class Rule:
         """Whether one of the caller's roles is enough and, if they are a token, it is good for this."""
         if caller.token_scopes is not None and self.token_scope not in caller.token_scopes:
             return self.is_public
-        return self.is_public or bool(self.roles & caller.roles)
+        return self.is_public or bool(self.roles & caller.roles) or caller.stage in self.stages
 
 
 PUBLIC: Final = Rule(is_public=True)
@@ -41,12 +43,14 @@ PUBLIC: Final = Rule(is_public=True)
 
 def _only(
     *roles: Role,
+    stages: Collection[Stage] = (),
     needs_licence: bool = False,
     checks_csrf_itself: bool = False,
     token_scope: TokenScope | None = None,
 ) -> Rule:
     return Rule(
         frozenset(roles),
+        frozenset(stages),
         needs_licence=needs_licence,
         checks_csrf_itself=checks_csrf_itself,
         token_scope=token_scope,
@@ -54,6 +58,7 @@ def _only(
 
 
 _SENDERS = (Role.UPLOADER, Role.SUPERVISOR, Role.SERVICE)
+_PEOPLE = tuple(role for role in Role if role is not Role.SERVICE)
 _CLINICIANS = (Role.UPLOADER, Role.READER, Role.SUPERVISOR)
 _ADMINISTRATORS = (Role.OPERATOR, Role.SUPERVISOR)
 _FRAME = "/api/v1/studies/{study}/instances/{sop_instance_uid}/frames/{frame}"
@@ -77,6 +82,23 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("POST", "/api/v1/tokens"): _only(*_ADMINISTRATORS),
     ("GET", "/api/v1/tokens"): _only(*_ADMINISTRATORS),
     ("DELETE", "/api/v1/tokens/{token}"): _only(*_ADMINISTRATORS),
+    # signing in and one's own account
+    ("GET", "/sign-in"): PUBLIC,
+    ("POST", "/sign-in"): PUBLIC,
+    ("GET", "/sign-in/second-factor"): _only(stages=[Stage.SECOND_FACTOR]),
+    ("POST", "/sign-in/second-factor"): _only(stages=[Stage.SECOND_FACTOR]),
+    ("POST", "/sign-out"): _only(*_PEOPLE, stages=tuple(Stage)),
+    ("GET", "/set-up"): PUBLIC,  # the link is the proof, here and for a new password
+    ("POST", "/set-up"): PUBLIC,
+    ("GET", "/password"): PUBLIC,
+    ("POST", "/password"): PUBLIC,
+    ("GET", "/account"): _only(*_PEOPLE),
+    ("POST", "/account/password"): _only(*_PEOPLE),
+    ("GET", "/account/second-factor"): _only(*_PEOPLE, stages=[Stage.ENROLMENT]),
+    ("POST", "/account/second-factor"): _only(*_PEOPLE, stages=[Stage.ENROLMENT]),
+    ("POST", "/account/second-factor/remove"): _only(*_PEOPLE),
+    ("POST", "/account/sessions/end"): _only(*_PEOPLE),
+    ("GET", "/api/v1/me"): _only(*Role, token_scope=TokenScope.READ),
     # the service itself
     ("GET", "/healthz"): PUBLIC,  # asked by load balancers, which sign in nowhere
     ("GET", "/readyz"): PUBLIC,

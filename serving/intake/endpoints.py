@@ -1,7 +1,7 @@
 """POST /api/v1/studies: how images come in."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 import anyio
@@ -63,9 +63,18 @@ def build_router(intake: Intake) -> APIRouter:
 
 
 async def receive(
-    request: Request, intake: Intake, *, site: str, who: Who, idempotency_key: str | None = None
+    request: Request,
+    intake: Intake,
+    *,
+    site: str,
+    who: Who,
+    idempotency_key: str | None = None,
+    check_fields: Callable[[dict[str, str]], None] = lambda _: None,
 ) -> Outcome:
-    """Write a request's body to disk as it comes, then take it; parsing and writing happen in threads."""
+    """Write a request's body to disk as it comes, then take it; parsing and writing happen in threads.
+
+    `check_fields` sees the form's fields before anything is taken; it may take some out, or refuse.
+    """
     declared = request.headers.get("content-length", "")
     upload = await run_in_threadpool(
         intake.begin,
@@ -80,6 +89,8 @@ async def receive(
                 await run_in_threadpool(upload.feed, bytes(batch))
                 batch.clear()
         await run_in_threadpool(upload.feed, bytes(batch))
+        await run_in_threadpool(upload.finish)
+        await run_in_threadpool(check_fields, upload.fields)
         return await run_in_threadpool(_take, upload, intake, site, who, idempotency_key)
     except ClientDisconnect as error:
         raise ServiceError(
@@ -109,7 +120,6 @@ async def _in_time(chunks: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[by
 
 
 def _take(upload: Upload, intake: Intake, site: str, who: Who, idempotency_key: str | None) -> Outcome:
-    upload.finish()
     context: SenderContext = read_context(upload.fields)
     return intake.take(upload, context, site=site, who=who, idempotency_key=idempotency_key)
 

@@ -1,18 +1,17 @@
 """The pages: the worklist, a study, and a form to send images."""
 
-import hashlib
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from serving.audit.origin import Acting
 from serving.errors import Problem, ServiceError
 from serving.identity.caller import ActingCaller, ActingSite
+from serving.identity.gate import PAGE_TOKEN_FIELD, Gate
 from serving.intake.endpoints import receive
 from serving.intake.schemas import ReceivedStudy, RejectedFile
 from serving.intake.service import Intake
@@ -20,72 +19,30 @@ from serving.operations.service import Operations
 from serving.store.times import from_us, now_us
 from serving.studies.schemas import StudyDetail
 from serving.studies.service import Studies
-from serving.web.wording import Wording, wording_of
-from serving.worklist.language import Language, choose_language
+from serving.web.account_wording import account_wording_of
+from serving.web.pages import MEDIA_TYPES, Pages, Words
+from serving.web.wording import Wording
+from serving.worklist.language import Language
 from serving.worklist.schemas import WorklistPage
 from serving.worklist.service import Worklist
 
 Cursor = Annotated[str | None, Query(max_length=64)]
 
-_FOLDER = Path(__file__).parent
 _ROWS_A_PAGE = 50
 _IMAGES_SHOWN = 60
 
-_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-
-
-def _words(
-    lang: Annotated[Language | None, Query()] = None, accept_language: Annotated[str | None, Header()] = None
-) -> Wording:
-    return wording_of(choose_language(accept_language, lang))
-
-
-Words = Annotated[Wording, Depends(_words)]
-
-
-class Pages:
-    """Fills in the templates."""
-
-    def __init__(self) -> None:
-        self.assets = {
-            path.name: path.read_bytes()
-            for path in (_FOLDER / "assets").iterdir()
-            if path.suffix in _MEDIA_TYPES
-        }
-        self._version = hashlib.sha256(
-            b"".join(self.assets[name] for name in sorted(self.assets))
-        ).hexdigest()[:12]
-        self._templates = Environment(
-            loader=FileSystemLoader(_FOLDER / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            auto_reload=False,
-        )
-
-    def fill(
-        self,
-        template: str,
-        request: Request,
-        words: Wording,
-        status: HTTPStatus = HTTPStatus.OK,
-        **values: object,
-    ) -> HTMLResponse:
-        """Make a page; what a stranger sent is escaped."""
-        html = self._templates.get_template(template).render(
-            words=words, path=request.url.path, assets_version=self._version, **values
-        )
-        return HTMLResponse(
-            html, status, headers={"Cache-Control": "no-store", "Content-Language": words.code}
-        )
-
 
 def build_router(
-    *, intake: Intake, worklist: Worklist, studies: Studies, operations: Operations
+    pages: Pages,
+    *,
+    intake: Intake,
+    worklist: Worklist,
+    studies: Studies,
+    operations: Operations,
+    gate: Gate,
 ) -> APIRouter:
     """Serve the pages."""
     router = APIRouter(include_in_schema=False)
-    pages = Pages()
 
     @router.get("/")
     def show_worklist(
@@ -102,6 +59,7 @@ def build_router(
             next_cursor=page.next_cursor,
             is_first=cursor is None,
             has_models=bool(operations.models()),
+            may_send=gate.table["POST", "/send"].allows(caller),
         )
 
     @router.get("/studies/{study}")
@@ -122,8 +80,11 @@ def build_router(
 
     @router.post("/send")
     async def send_images(request: Request, words: Words, site: ActingSite, who: Acting) -> HTMLResponse:
+        def check_page(fields: dict[str, str]) -> None:
+            gate.check_given_token(request, fields.pop(PAGE_TOKEN_FIELD, None))
+
         try:
-            outcome = await receive(request, intake, site=site, who=who)
+            outcome = await receive(request, intake, site=site, who=who, check_fields=check_page)
         except ServiceError as error:
             return await run_in_threadpool(_failure, pages, request, words, error)
         return pages.fill(
@@ -143,7 +104,7 @@ def build_router(
             raise ServiceError(Problem.NOT_FOUND, f"There is no asset {name!r}.")
         return Response(
             content,
-            media_type=_MEDIA_TYPES[Path(name).suffix],
+            media_type=MEDIA_TYPES[Path(name).suffix],
             headers={"Cache-Control": "public, max-age=31536000, immutable"},
         )
 
@@ -158,5 +119,9 @@ def _failure(pages: Pages, request: Request, words: Wording, error: ServiceError
         error.status,
         studies=[],
         rejected=[RejectedFile.of(line) for line in error.rejected],
-        detail=words.nothing_taken if error.problem is Problem.NOTHING_TAKEN else error.detail,
+        detail=words.nothing_taken if error.problem is Problem.NOTHING_TAKEN else _said(words, error),
     )
+
+
+def _said(words: Wording, error: ServiceError) -> str:
+    return account_wording_of(Language(words.code)).problem(error.problem) or error.detail

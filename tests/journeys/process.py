@@ -81,11 +81,13 @@ def environment(home: Path | None, **more: str) -> dict[str, str]:
 
 @contextmanager
 def started(verb: str, *arguments: str, home: Path | None, log: Path, **more: str) -> Iterator[Program]:
-    if verb == "serve" and "--sign-in" not in arguments:  # most journeys are about other things
-        arguments = ("--without-sign-in", *arguments)
+    if verb == "serve":  # with sign-in by itself; most journeys are about other things
+        has_sign_in = "--sign-in" in arguments
+        arguments = tuple(one for one in arguments if one != "--sign-in")
+        arguments = arguments if has_sign_in else ("--without-sign-in", *arguments)
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
-            command(verb, "--port", "0", *(one for one in arguments if one != "--sign-in")),
+            command(verb, "--port", "0", *arguments),
             cwd=ROOT,
             env=environment(home, **more),
             stdout=output,

@@ -141,7 +141,13 @@ def test_a_port_in_use_is_said_in_one_sentence(tmp_path: Path) -> None:
 
 
 def test_without_sign_in_no_other_machine_is_listened_to(tmp_path: Path) -> None:
-    assert "there is no sign-in yet" in _refusal(tmp_path / "home", "--host", "0.0.0.0", "--port", "0")
+    without = ("--host", "0.0.0.0", "--port", "0", "--without-sign-in")
+    for more in ((), ("--allow-remote",)):
+        assert "without sign-in anyone there" in _refusal(tmp_path / "home", *without, *more)
+
+
+def test_without_tls_no_other_machine_is_listened_to_unless_that_is_asked_for(tmp_path: Path) -> None:
+    assert "put a proxy with TLS" in _refusal(tmp_path / "home", "--host", "0.0.0.0", "--port", "0")
 
 
 def test_a_wrong_setting_is_named(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +19,9 @@ from serving.administration.sites.service import Sites
 from serving.app import Manners, create_app
 from serving.audit.opening import open_trail
 from serving.audit.trail import AuditTrail
+from serving.identity.caller import Role
 from serving.identity.gate import Gate
-from serving.identity.refusals import Refusals
+from serving.identity.opening import Identity, open_identity
 from serving.identity.tokens import Tokens
 from serving.intake.gather import Limits
 from serving.intake.service import Intake
@@ -64,6 +65,7 @@ class Service:
     objects: LocalObjects
     intake: Intake
     trail: AuditTrail
+    identity: Identity
 
     def score_all(self) -> None:
         """Score whatever waits, as the backlog's thread does."""
@@ -80,6 +82,8 @@ def in_process(
     found_limits: Limits = Limits(),
     with_novelty: bool = False,
     make_gate: Callable[[AuditTrail], Gate] | None = None,
+    with_sign_in: bool = False,
+    factor_roles: Collection[Role] = (),
     manners: Manners | None = None,
     clock: Callable[[], int] = now_us,
 ) -> Iterator[Service]:
@@ -127,18 +131,24 @@ def in_process(
         rejections=lambda: dict(intake.rejections),
         started_at_s=0.0,
     )
+    identity = (
+        open_identity(database, trail, folder, factor_roles=factor_roles)
+        if with_sign_in
+        else Identity.without_sign_in(trail)
+    )
     app = create_app(
         intake=intake,
         worklist=Worklist(database, trail),
         studies=Studies(database, Renderer(objects), trail),
         operations=operations,
         administration=Administration(Tokens(database, trail), Sites(database, trail)),
-        gate=Gate.without_sign_in(Refusals(trail)) if make_gate is None else make_gate(trail),
+        gate=identity.gate if make_gate is None else make_gate(trail),
+        accounts=identity.accounts,
         host_names=["testserver"],
         manners=manners,
     )
     with TestClient(app, raise_server_exceptions=False) as client:
-        yield Service(client, backlog, database, objects, intake, trail)
+        yield Service(client, backlog, database, objects, intake, trail, identity)
     trail.stop()
     database.close()
 

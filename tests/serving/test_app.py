@@ -424,6 +424,7 @@ def test_every_answer_carries_an_id_and_the_protecting_headers(service: Service)
 def test_the_description_of_the_interface_names_every_operation_and_its_errors(service: Service) -> None:
     document = service.client.get("/api/v1/openapi.json").json()
     assert set(document["paths"]) == {
+        "/api/v1/me",
         "/api/v1/studies",
         "/api/v1/worklist",
         "/api/v1/studies/{study}",

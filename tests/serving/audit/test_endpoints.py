@@ -29,6 +29,7 @@ SHOWS_NO_STUDY = {
     ("GET", "/api/v1/sites"): "names of sites",
     ("POST", "/api/v1/sites"): "a new site; its row is tested with the sites",
     ("PATCH", "/api/v1/sites/{site}"): "another name for a site; its row is tested with the sites",
+    ("GET", "/api/v1/me"): "the caller",
     ("POST", "/api/v1/tokens"): "a new token; its row is tested with the tokens",
     ("GET", "/api/v1/tokens"): "tokens without their secrets",
     ("DELETE", "/api/v1/tokens/{token}"): "the token that ends; its row is tested with the tokens",

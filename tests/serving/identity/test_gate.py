@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -173,9 +174,10 @@ def test_an_address_that_does_not_pass_the_gate_cannot_have_a_role(service: Serv
         refuse_addresses_without_rule(app, gate)
 
 
-def test_the_table_has_no_row_for_an_address_that_is_not_there(service: Service) -> None:
-    assert isinstance(service.client.app, FastAPI)
-    assert set(PERMISSIONS) == {address for address, _ in addresses(service.client.app)}
+def test_the_table_has_no_row_for_an_address_that_is_not_there(tmp_path: Path) -> None:
+    with in_process(tmp_path, with_sign_in=True) as service:
+        assert isinstance(service.client.app, FastAPI)
+        assert set(PERMISSIONS) == {address for address, _ in addresses(service.client.app)}
 
 
 def test_a_flood_of_refusals_is_counted_and_does_not_fill_the_trail(service: Service) -> None:

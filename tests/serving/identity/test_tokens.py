@@ -43,7 +43,7 @@ def _gate(trail: AuditTrail) -> Gate:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with in_process(tmp_path_factory.mktemp("service"), make_gate=_gate) as running:
+    with in_process(tmp_path_factory.mktemp("service"), make_gate=_gate, with_sign_in=True) as running:
         with running.database.writing() as connection:
             add_site(connection, "north", "Northern hospital")
             add_site(connection, "south", "Southern hospital")
