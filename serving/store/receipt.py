@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, select, update
 from data.dicom.writing import uid_of_digest
 from serving.store.queue import Placement, place, place_no_later
 from serving.store.references import hold_references
-from serving.store.tables import instances, objects, patients, studies
+from serving.store.tables import instances, objects, patients, series, studies
 from serving.store.turns import is_shared_by_writers, take_turns_at
 from serving.store.upserts import insert
 
@@ -269,6 +269,14 @@ def _insert_instances(
     if not new:
         return
     _insert_objects(connection, new.values(), now_us=now_us)
+    modality_of = {item.series_uid: item.modality for item in new.values()}
+    connection.execute(
+        insert(connection, series).on_conflict_do_nothing(),
+        [
+            {"site_id": site, "study_id": study_id, "uid": uid, "modality": modality}
+            for uid, modality in modality_of.items()
+        ],
+    )
     connection.execute(
         instances.insert(),
         [

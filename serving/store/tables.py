@@ -121,6 +121,18 @@ instances = Table(
     Index("ix_instances_study_id_id", "study_id", "id"),
 )
 
+# What the images of a study belong to; one row a series of which there is an image.
+series = Table(
+    "series",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    _site(),
+    Column("study_id", _Key, ForeignKey("studies.id"), nullable=False),
+    Column("uid", Text, nullable=False),
+    Column("modality", String(16), nullable=False),
+    UniqueConstraint("study_id", "uid"),
+)
+
 # One score a study's revision and model version: nothing is scored twice.
 scores = Table(
     "scores",

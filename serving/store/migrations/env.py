@@ -3,7 +3,8 @@
 from alembic import context
 
 import serving.store.access_tables
-import serving.store.identity_tables  # noqa: F401 - their tables stand in the same metadata
+import serving.store.identity_tables
+import serving.store.reading_tables  # noqa: F401 - their tables stand in the same metadata
 from serving.store.tables import metadata
 
 context.configure(

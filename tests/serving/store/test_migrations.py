@@ -9,29 +9,17 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, select, text
 
-import serving.store.identity_tables  # noqa: F401 - its tables stand in the same metadata
+import serving.store.access_tables
+import serving.store.identity_tables
+import serving.store.reading_tables  # noqa: F401 - their tables stand in the same metadata
 from serving.errors import StartError
-from serving.store.audit import append, last_link
 from serving.store.database import open_database, open_existing
-from serving.store.engines import connect
-from serving.store.schema import MIGRATIONS, NEWEST, migrate, revision_of
+from serving.store.schema import MIGRATIONS, NEWEST, revision_of
 from serving.store.sites import LOCAL_SITE, ensure_local_site
 from serving.store.tables import metadata, objects, sites
-from tests.serving.audit.trails import event
 from tests.serving.store.databases import Place, PostgresServer
 
 ROOT = Path(__file__).resolve().parents[3]
-
-_ROWS_OF_THE_FIRST_SCHEMA = (
-    "INSERT INTO sites VALUES ('local', 'Local')",
-    "INSERT INTO patients VALUES (1, 'local', '', 'P1', 'Wang^Fang')",
-    """
-    INSERT INTO studies (id, site_id, key, uid, patient_id, accession, description, modality, received_at,
-    priority, state, revision, n_attempts, n_images)
-    VALUES (1, 'local', 'k', '1.2', 1, '', '', 'XC', 5, 'routine', 'received', 1, 0, 1)
-    """,
-    "INSERT INTO queue_entries VALUES (1, 'local', TRUE, 9, 'urgent', 'en', 'zh', 'test')",
-)
 
 
 def test_an_empty_database_is_brought_to_the_newest_schema(empty_place: Place) -> None:
@@ -115,25 +103,6 @@ def test_a_change_that_fails_half_way_leaves_nothing(empty_place: Place) -> None
         fail_half_way()
     with database.reading() as connection:
         assert connection.execute(select(sites.c.id)).all() == []
-    database.close()
-
-
-def test_a_database_of_the_first_schema_keeps_its_rows_and_gets_a_trail(empty_place: Place) -> None:
-    engine = connect(empty_place)
-    migrate(engine, "the old one", "0001")
-    with engine.connect().execution_options(writes=True) as connection, connection.begin():
-        for statement in _ROWS_OF_THE_FIRST_SCHEMA:
-            connection.execute(text(statement))
-    engine.dispose()
-
-    database = open_database(empty_place)
-    with database.writing() as connection:
-        assert revision_of(connection) == NEWEST
-        assert connection.execute(text("SELECT uid, patient_id FROM studies")).one() == ("1.2", 1)
-        assert connection.execute(text("SELECT due_at FROM queue_entries")).scalar_one() == 9
-        assert last_link(connection).seq == 0
-        append(connection, [event(1)])
-        assert last_link(connection).seq == 1
     database.close()
 
 
