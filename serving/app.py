@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
 from serving.administration import endpoints as administration_endpoints
@@ -29,6 +30,7 @@ from serving.protection import Protection
 from serving.studies import endpoints as studies_endpoints
 from serving.studies.service import Studies
 from serving.telemetry.access import Access
+from serving.telemetry.figures import RequestFigures
 from serving.throttling import Buckets, Throttle, refuse_too_many
 from serving.web import account, links, sign_in
 from serving.web import endpoints as web_endpoints
@@ -85,18 +87,29 @@ def _is_address(name: str) -> bool:
     return True
 
 
+# FastAPI's own would send addresses as they were asked for, and texts of errors, to wherever the environment
+# says. Ours: serving.telemetry.
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+
 # Routes that read their body as it comes, under limits of their own.
 _STREAMED = ("/api/v1/studies", "/send")
 
 
 @dataclass(frozen=True)
 class Manners:
-    """What holds for every route: how much and how fast may be asked, and whose word for others counts."""
+    """What holds for every route: how much and how fast may be asked, whose word counts, figures."""
 
     limits: RequestLimits = field(default_factory=RequestLimits)
     buckets: Buckets = field(default_factory=lambda: Buckets(per_s=0.0, burst=1.0))
     caller_buckets: Buckets = field(default_factory=lambda: Buckets(per_s=0.0, burst=1.0))
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    figures: RequestFigures = field(default_factory=RequestFigures)
 
 
 class _Application(FastAPI):
@@ -107,7 +120,8 @@ class _Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """Put the layers around the routes, the innermost first."""
         bounded = Bounds(super().build_middleware_stack(), self.manners.limits, streamed=_STREAMED)
-        spoken_for = Protection(Access(Throttle(bounded, self.manners.buckets)))
+        throttled = Throttle(bounded, self.manners.buckets)
+        spoken_for = Protection(Access(throttled, self.manners.figures.observe))
         return Forwarding(spoken_for, proxies=self.manners.proxies)
 
 
@@ -143,6 +157,7 @@ def create_app(
         docs_url=None,  # its page takes scripts from elsewhere
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
+        telemetry=_NO_TELEMETRY,
         dependencies=[
             Depends(refuse_unknown_hosts(host_names)),
             Depends(refuse_foreign_pages),
@@ -157,7 +172,7 @@ def create_app(
     app.include_router(intake_endpoints.build_router(intake))
     app.include_router(worklist_endpoints.build_router(worklist))
     app.include_router(studies_endpoints.build_router(studies))
-    app.include_router(operations_endpoints.build_router(operations))
+    app.include_router(operations_endpoints.build_router(operations, manners.figures.registry))
     app.include_router(
         web_endpoints.build_router(
             pages, intake=intake, worklist=worklist, studies=studies, operations=operations, gate=gate

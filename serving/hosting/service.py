@@ -117,6 +117,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             n_workers=lambda: len(pool.process_ids),
             rejections=lambda: dict(intake.rejections),
             started_at_s=time.monotonic(),
+            database_file=settings.database_file,
         )
         identity = (
             open_identity(

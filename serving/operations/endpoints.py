@@ -1,28 +1,34 @@
-"""/healthz, /readyz, /metrics: for the operator and the machines that watch."""
+"""/healthz, /readyz, /metrics: for the operator and the machines that watch; each answers in bounded time."""
 
-from collections.abc import Iterator
 from http import HTTPStatus
 
 from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 
+from serving.errors import Problem, ServiceError
+from serving.operations.figures import Figures
 from serving.operations.schemas import Health, ModelHealth, Readiness, ReadyCheck
-from serving.operations.service import Operations
+from serving.operations.service import Check, Operations
+from serving.operations.watch import Watch, seen_within
+
+# Load balancers and systemd give up after 5 to 10 s.
+SECONDS_TO_CHECK = 3.0
 
 
-def build_router(operations: Operations) -> APIRouter:
-    """Serve `operations` over HTTP."""
+def build_router(operations: Operations, metrics: CollectorRegistry) -> APIRouter:
+    """Serve `operations` over HTTP, its figures beside those that `metrics` has already."""
     router = APIRouter(tags=["operations"])
-    metrics = CollectorRegistry()
-    metrics.register(_Figures(operations))
+    Figures(operations, metrics)
+    checks = {name: Watch(check) for name, check in operations.checks.items()}
+    writing = Watch(lambda: generate_latest(metrics))
+
+    # None of these waits for a thread that serves requests: all of those may wait for what is broken. (Before
+    # /metrics is asked, the gate finds out by whom, and needs such a thread.)
 
     @router.get("/healthz", summary="Is it alive")
-    def read_health(response: Response) -> Health:
+    async def read_health() -> Health:
         """Say that the service lives, which models it holds and on what they run."""
-        response.headers["Cache-Control"] = "no-store"
         return Health(
             version=operations.version,
             provider=operations.provider,
@@ -45,49 +51,34 @@ def build_router(operations: Operations) -> APIRouter:
         summary="Can it work",
         responses={503: {"model": Readiness, "description": "It cannot; the checks say why."}},
     )
-    def read_readiness(response: Response) -> Readiness:
-        """Check that rows and images can be written, that scoring goes on and that the models are whole."""
-        response.headers["Cache-Control"] = "no-store"
-        checks = operations.checks()
-        is_ready = all(check.is_good for check in checks)
+    async def read_readiness(response: Response) -> Readiness:
+        """Check that rows and images can be written, that scoring goes on and that the models are whole.
+
+        What does not answer within three seconds is not good.
+        """
+        seen = await seen_within(list(checks.values()), SECONDS_TO_CHECK)
+        results = [
+            check or Check(name, is_good=False, detail=f"has not answered for {SECONDS_TO_CHECK:g} s")
+            for name, check in zip(checks, seen, strict=True)
+        ]
+        is_ready = all(check.is_good for check in results)
         if not is_ready:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         return Readiness(
             status="ready" if is_ready else "not ready",
-            checks=[ReadyCheck(name=check.name, good=check.is_good, detail=check.detail) for check in checks],
+            checks=[
+                ReadyCheck(name=check.name, good=check.is_good, detail=check.detail) for check in results
+            ],
         )
 
     @router.get("/metrics", summary="Figures", response_class=Response)
-    def read_metrics() -> Response:
+    async def read_metrics() -> Response:
         """Give figures in the text format of Prometheus."""
-        return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+        (text,) = await seen_within([writing], SECONDS_TO_CHECK)
+        if text is None:
+            raise ServiceError(
+                Problem.FAILED, f"The figures were not there after {SECONDS_TO_CHECK:g} s: see /readyz."
+            )
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return router
-
-
-class _Figures(Collector):
-    """Reads the figures when they are asked for, so that nobody has to keep them."""
-
-    def __init__(self, operations: Operations) -> None:
-        self._operations = operations
-
-    def collect(self) -> Iterator[Metric]:
-        studies = GaugeMetricFamily("firstread_studies", "Studies by state.", labels=["state"])
-        for state, count in sorted(self._operations.studies_by_state().items()):
-            studies.add_metric([state], count)
-        yield studies
-        rejected = CounterMetricFamily(
-            "firstread_rejected_files", "Files refused since the start, by reason.", labels=["reason"]
-        )
-        for reason, count in sorted(self._operations.rejections().items()):
-            rejected.add_metric([reason], count)
-        yield rejected
-        yield GaugeMetricFamily(
-            "firstread_scoring_processes", "Scoring processes.", value=self._operations.n_workers()
-        )
-        yield GaugeMetricFamily(
-            "firstread_up_seconds", "Seconds since the start.", value=self._operations.seconds_up()
-        )
-
-    def describe(self) -> Iterator[Metric]:
-        return iter(())

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from models.artifact import Artifact
 from models.registry import Registry
@@ -10,6 +11,7 @@ from serving.operations.storage import StorageCheck
 from serving.store.database import Database
 from serving.store.schema import NEWEST, revision_of
 from serving.store.studies import count_by_state
+from serving.telemetry.faults import describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class Check:
 class Operations:
     """Answers an operator.
 
-    `is_scoring` says whether somebody works on the backlog, `n_workers` how many scoring processes run now.
+    `is_scoring` says whether somebody works on the backlog, `n_workers` how many scoring processes run now;
+    `database_file` is that of SQLite.
     """
 
     version: str
@@ -37,6 +40,7 @@ class Operations:
     n_workers: Callable[[], int]
     rejections: Callable[[], dict[str, int]]
     started_at_s: float
+    database_file: Path | None = None
 
     def models(self) -> tuple[Artifact, ...]:
         """Give the models that may score."""
@@ -50,14 +54,15 @@ class Operations:
         """Give for how long the service has been up."""
         return time.monotonic() - self.started_at_s
 
-    def checks(self) -> list[Check]:
-        """Check what must hold for the service to be ready."""
-        return [
-            self._database_check(),
-            self._storage_check(),
-            self._scoring_check(),
-            self._models_check(),
-        ]
+    @property
+    def checks(self) -> dict[str, Callable[[], Check]]:
+        """What must hold for the service to be ready, by name; a check may hang with what it checks."""
+        return {
+            "database": self._database_check,
+            "storage": self._storage_check,
+            "scoring": self._scoring_check,
+            "models": self._models_check,
+        }
 
     def studies_by_state(self) -> dict[str, int]:
         """Give how many studies are in each state."""
@@ -65,11 +70,16 @@ class Operations:
             return count_by_state(connection)
 
     def _database_check(self) -> Check:
+        file = self.database_file
+        if file is not None and not file.is_file():  # one that is open goes on in a file that has no name
+            return Check(
+                "database", is_good=False, detail=f"{file} is gone: stop the service, restore the backup"
+            )
         try:
             with self.database.writing() as connection:
                 stands_at = revision_of(connection)
         except self.database.failures as error:
-            return Check("database", is_good=False, detail=f"cannot be written: {error}")
+            return Check("database", is_good=False, detail=f"cannot be written: {describe(error)}")
         if stands_at != NEWEST:
             return Check("database", is_good=False, detail=f"stands at {stands_at}, not at {NEWEST}")
         return Check("database", is_good=True, detail=f"writable, at migration {NEWEST}")

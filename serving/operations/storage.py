@@ -49,6 +49,13 @@ class StorageCheck:
         """Where the objects are."""
         return self._objects.place
 
+    def free_bytes(self) -> int | None:
+        """Give what is free on the disk of uploads, None if it cannot be looked at."""
+        try:
+            return shutil.disk_usage(self._spool).free
+        except OSError:
+            return None
+
     def problem(self) -> str | None:
         """Say why images cannot be stored, None if they can; an answer holds for ten seconds."""
         with self._turn:  # those that ask at the same time wait for one answer

@@ -66,6 +66,7 @@ class Service:
     intake: Intake
     trail: AuditTrail
     identity: Identity
+    operations: Operations
 
     def score_all(self) -> None:
         """Score whatever waits, as the backlog's thread does."""
@@ -130,6 +131,7 @@ def in_process(
         n_workers=lambda: 1,
         rejections=lambda: dict(intake.rejections),
         started_at_s=0.0,
+        database_file=folder / "test.sqlite",
     )
     identity = (
         open_identity(database, trail, folder, factor_roles=factor_roles)
@@ -148,7 +150,7 @@ def in_process(
         manners=manners,
     )
     with TestClient(app, raise_server_exceptions=False) as client:
-        yield Service(client, backlog, database, objects, intake, trail, identity)
+        yield Service(client, backlog, database, objects, intake, trail, identity, operations)
     trail.stop()
     database.close()
 
