@@ -2,7 +2,8 @@
 
 An attribute that the standard's table lists goes the way that the table says. Every other must prove itself
 by its value: numbers stay, UIDs are mapped, dates moved, and a text stays only if it consists of known words
-(:mod:`data.dicom.vocabulary`), wherever it stands. So an attribute that is newer than the table, one that a
+(:mod:`data.dicom.vocabulary`), wherever it stands, and a number if it is none by which the patient is known
+(:mod:`data.dicom.identifying`). So an attribute that is newer than the table, one that a
 device filled wrongly, and one of an unknown VR cannot carry a name either. Items of sequences are cleaned in
 the same way, private blocks go but for known numbers.
 
@@ -25,6 +26,7 @@ from pydicom.uid import UID
 from data.dicom.confidentiality import Action, action_of, safe_private_of
 from data.dicom.files import MALFORMED, quiet
 from data.dicom.header import text_of
+from data.dicom.identifying import identifying_numbers, is_identifying
 from data.dicom.pseudonyms import Pseudonyms, shifted_date
 from data.dicom.vocabulary import Speech, is_harmless
 
@@ -65,6 +67,7 @@ _METHODS = (
 )
 _CLEAN_PIXELS = ("113101", "Clean Pixel Data Option")
 _DUMMY_TEXT = "REMOVED"
+_PIXEL_GROUP = 0x0028
 
 
 @dataclass(slots=True)
@@ -107,8 +110,9 @@ def clean_header(
     issuer, patient_id = text_of(dataset, "IssuerOfPatientID"), text_of(dataset, "PatientID")
     if not patient_id:
         issuer, patient_id = "study", text_of(dataset, "StudyInstanceUID")
-    cleaner = _Cleaner(pseudonyms, pseudonyms.shift(issuer, patient_id))
     with quiet():
+        known = identifying_numbers(dataset)
+        cleaner = _Cleaner(pseudonyms, pseudonyms.shift(issuer, patient_id), known)
         cleaned = cleaner.cleaned(dataset)
     pseudonym = pseudonyms.patient(issuer, patient_id)
     cleaned.SpecificCharacterSet = "ISO_IR 192"
@@ -137,9 +141,10 @@ def consent_is_withheld(dataset: Dataset) -> bool:
 
 
 class _Cleaner:
-    def __init__(self, pseudonyms: Pseudonyms, shift: timedelta) -> None:
+    def __init__(self, pseudonyms: Pseudonyms, shift: timedelta, known: frozenset[str]) -> None:
         self._pseudonyms = pseudonyms
         self._shift = shift
+        self._known = known
         self.tally = Tally()
 
     def cleaned(self, dataset: Dataset) -> Dataset:
@@ -181,6 +186,10 @@ class _Cleaner:
         values = [value for value in _values(element) if value not in ("", None)]
         if not values:
             return DataElement(tag, vr, None)
+        # The pixels' own form (group 0028) is needed, whatever it is equal to.
+        is_looked_at = tag.group != _PIXEL_GROUP and (len(values) == 1 or vr not in _NUMBERS)
+        if is_looked_at and any(self._is_known(value, vr) for value in values):
+            return None
         if vr in _NUMBERS and not isinstance(element.value, str):
             return DataElement(tag, vr, element.value)
         if isinstance(element.value, bytes) or vr.rpartition(" ")[2].startswith("O"):
@@ -189,6 +198,12 @@ class _Cleaner:
         if "" in proven:
             return None
         return DataElement(tag, vr, proven if len(proven) > 1 else proven[0])
+
+    def _is_known(self, value: object, vr: str) -> bool:
+        if vr in {"DA", "DT", "UI"}:  # these are moved or mapped
+            return False
+        text = str(value)
+        return is_identifying(text.partition(".")[0].replace(":", "") if vr == "TM" else text, self._known)
 
     def _proven(self, value: str, vr: str, keyword: str, action: Action) -> str:
         """Give a text's value as it may stay, "" if it may not."""
@@ -218,7 +233,7 @@ class _Cleaner:
             is_code = "CodingSchemeDesignator" in item or "CodeValue" in item
             if is_code:
                 code = _standard_code(item)
-                if code is None:
+                if code is None or is_identifying(code.CodeValue, self._known):
                     continue
                 rest = self.cleaned(item)
                 rest.update(code)

@@ -94,7 +94,6 @@ def deidentify(
         If the file cannot be read whole, has no pixels, shows or may show text or a face, lacks consent, or
         another file has its name. Nothing is written then.
     """
-    # pydicom logs values that break the standard, and a value is what must not get into a log.
     with disable_value_validation(), quiet(), open_object(path) as opened:
         header = header_of(path, opened)
         dataset = header.dataset
@@ -109,8 +108,11 @@ def deidentify(
                 head, pieces = _head(cleaned, opened), _pixel_bytes(opened, picture)
         except MALFORMED as error:
             raise ImageError(
-                path, Reason.CORRUPT, f"has a header that cannot be cleaned ({error})", "export it again"
-            ) from error
+                path,
+                Reason.CORRUPT,
+                f"has a header that cannot be cleaned ({type(error).__name__})",
+                "export it again",
+            ) from None
         study, instance = text_of(cleaned, "StudyInstanceUID"), text_of(cleaned, "SOPInstanceUID")
         to = folder / text_of(cleaned, "PatientID") / study / f"{instance}.dcm"
         was_there = write_once(to, _chained(head, pieces), source=path)

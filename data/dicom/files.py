@@ -7,6 +7,8 @@ is recognised from the first data element where that can be done.
 """
 
 import io
+import logging
+import re
 import struct
 import warnings
 import zlib
@@ -51,6 +53,10 @@ _VRS = frozenset(
     b"SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
 )
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+
+# Whose remarks are dropped: those of pydicom, and what it attributes to us who called it.
+_REMARKING = r"(pydicom|data\.dicom)(\.|$)"
+_REMARKS = ("ignore", None, UserWarning, re.compile(_REMARKING), 0)
 
 # What pydicom raises on a header that is not one; each becomes a coded reason.
 MALFORMED = (
@@ -127,26 +133,37 @@ def looks_like_dicom(head: bytes) -> bool:
 def quiet() -> Iterator[None]:
     """Silence pydicom's remarks on values that break the standard: what matters becomes an error here.
 
-    Filters belong to the process: two threads that leave in the wrong order keep one too many, so it
-    hides no more than the category of these remarks.
+    A remark quotes the value, which may be a name, and goes to standard error and to the log. So it is
+    dropped, and stays so: a filter that was taken back at the end would be taken from every other thread
+    that still reads.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield
+    logging.getLogger("pydicom").addFilter(_drop)
+    if warnings.filters[:1] != [_REMARKS]:
+        warnings.filterwarnings("ignore", category=UserWarning, module=_REMARKING)
+    yield
+
+
+def _drop(record: logging.LogRecord) -> bool:
+    """Let no record pass that pydicom's logger was given; an error that matters is raised beside it."""
+    del record
+    return False
 
 
 @contextmanager
 def malformed_is_corrupt(path: Path) -> Iterator[None]:
-    """Turn what pydicom raises on a malformed header into the coded reason."""
+    """Turn what pydicom raises on a malformed header into the coded reason.
+
+    Its text quotes values, which may be a patient's, so neither that nor the error itself is passed on.
+    """
     try:
         yield
     except MALFORMED as error:
         raise ImageError(
             path,
             Reason.CORRUPT,
-            f"has a header that cannot be read ({type(error).__name__}: {error})",
+            f"has a header that cannot be read ({type(error).__name__})",
             "export it again from its source",
-        ) from error
+        ) from None
 
 
 @contextmanager
