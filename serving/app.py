@@ -14,6 +14,8 @@ from starlette.types import ASGIApp
 from serving.administration import endpoints as administration_endpoints
 from serving.administration.service import Administration
 from serving.bodies import Bounds, RequestLimits
+from serving.consents import endpoints as consents_endpoints
+from serving.consents.service import Consents
 from serving.errors import Problem, ServiceError
 from serving.forwarding import Forwarding
 from serving.identity import endpoints as identity_endpoints
@@ -130,6 +132,7 @@ def create_app(
     intake: Intake,
     worklist: Worklist,
     studies: Studies,
+    consents: Consents,
     operations: Operations,
     administration: Administration,
     gate: Gate,
@@ -172,10 +175,17 @@ def create_app(
     app.include_router(intake_endpoints.build_router(intake))
     app.include_router(worklist_endpoints.build_router(worklist))
     app.include_router(studies_endpoints.build_router(studies))
+    app.include_router(consents_endpoints.build_router(consents))
     app.include_router(operations_endpoints.build_router(operations, manners.figures.registry))
     app.include_router(
         web_endpoints.build_router(
-            pages, intake=intake, worklist=worklist, studies=studies, operations=operations, gate=gate
+            pages,
+            intake=intake,
+            worklist=worklist,
+            studies=studies,
+            consents=consents,
+            operations=operations,
+            gate=gate,
         )
     )
     for router in administration_endpoints.build_routers(administration):

@@ -54,6 +54,7 @@ MEANING: Mapping[Action, Meaning] = {
     Action.PASSWORD_CHANGED: Meaning(_ALERT, "E", Code("110137", "User Security Attributes Changed")),
     Action.SECOND_FACTOR_CHANGED: Meaning(_ALERT, "E", Code("110137", "User Security Attributes Changed")),
     Action.EXPORTED: Meaning(_EXPORT, "R", life_cycle="10"),
+    Action.CONSENT_CHANGED: Meaning(_ACCESSED, "U", life_cycle="3"),
     Action.PERMISSION_CHANGED: Meaning(_ALERT, "E", Code("110136", "Security Roles Changed")),
     Action.MODEL_CHANGED: Meaning(_ALERT, "E", Code("110131", "Software Configuration")),
     Action.KEY_MADE: Meaning(_ALERT, "E", Code("110129", "Security Configuration")),

@@ -14,6 +14,7 @@ from serving.administration.sites.service import Sites
 from serving.app import Manners, create_app
 from serving.audit.opening import open_trail
 from serving.bodies import RequestLimits
+from serving.consents.service import Consents
 from serving.errors import StartError
 from serving.hosting.home import occupied
 from serving.identity.bearer import BearerTokens
@@ -137,6 +138,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             intake=intake,
             worklist=Worklist(database, trail),
             studies=Studies(database, Renderer(objects), trail),
+            consents=Consents(database, trail),
             operations=operations,
             administration=Administration(Tokens(database, trail), Sites(database, trail)),
             gate=identity.gate,

@@ -70,9 +70,14 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("GET", "/api/v1/studies/{study}"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
     ("GET", f"{_FRAME}/rendered"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
     ("GET", f"{_FRAME}/thumbnail"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
+    ("GET", "/api/v1/studies/{study}/consent"): _only(
+        *_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ
+    ),
+    ("PUT", "/api/v1/studies/{study}/consent"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
     # their pages
     ("GET", "/"): _only(*_CLINICIANS),
     ("GET", "/studies/{study}"): _only(*_CLINICIANS),
+    ("POST", "/studies/{study}/consent"): _only(Role.UPLOADER, Role.SUPERVISOR),
     ("POST", "/send"): _only(Role.UPLOADER, Role.SUPERVISOR, checks_csrf_itself=True),
     # sites; supervisors see their own
     ("GET", "/api/v1/sites"): _only(*_ADMINISTRATORS),

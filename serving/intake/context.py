@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from data.study import PatientContext, Sex
 from serving.errors import Problem, ServiceError
+from serving.store.consent import Consent
 from serving.worklist.policy import DoctorPriority
 
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}
@@ -48,14 +49,23 @@ class ContextFields(BaseModel):
     priority: Annotated[Literal["stat", "urgent", "routine"], BeforeValidator(_or_routine)] = Field(
         default="routine", description="What the doctor asks for; 'stat' counts before every model."
     )
+    # The names of Consent, not the enumeration: the description of the form refers to nothing.
+    consent: Annotated[
+        Literal["training", "care-only", "withdrawn"] | None, BeforeValidator(_absent_if_empty)
+    ] = Field(
+        default=None,
+        description="What the patient allows beyond their own care; absent, nothing. A study that is known "
+        "already can be narrowed by this, not widened.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class SenderContext:
-    """The patient's context and the priority."""
+    """The patient's context, the priority, and what the patient allows, None if nothing was said."""
 
     patient: PatientContext
     priority: str
+    consent: Consent | None = None
 
 
 def read_context(fields: Mapping[str, str]) -> SenderContext:
@@ -88,4 +98,5 @@ def read_context(fields: Mapping[str, str]) -> SenderContext:
             clinical_question=read.clinical_question,
         ),
         read.priority,
+        None if read.consent is None else Consent(read.consent),
     )

@@ -1,11 +1,12 @@
 """What became of an upload, as JSON."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
 from serving.errors import Rejection
 from serving.intake.service import Outcome, TakenStudy
+from serving.store.consent import Consent
 from serving.worklist.schemas import State
 
 
@@ -34,6 +35,9 @@ class ReceivedStudy(BaseModel):
     images: int
     new_images: int = Field(description="0: every image was known already.")
     files: list[str]
+    consent: Consent | Literal["unknown"] = Field(
+        description="What the study may be used for beyond care, as it stands now; unknown is not allowed."
+    )
 
     @classmethod
     def of(cls, study: TakenStudy) -> Self:
@@ -47,6 +51,7 @@ class ReceivedStudy(BaseModel):
                 "images": study.n_images,
                 "new_images": study.n_new_images,
                 "files": list(study.files),
+                "consent": study.consent or "unknown",
             }
         )
 

@@ -25,6 +25,7 @@ from serving.intake.interrupted import NOTE
 from serving.intake.traces import received_studies, refused_upload
 from serving.intake.upload import Upload, UploadLimits
 from serving.store.audit_chain import Who
+from serving.store.consent import Consent, Statement, say_on_arrival
 from serving.store.database import Database
 from serving.store.idempotency import GivenAnswer, find_answer, keep_answer
 from serving.store.objects import ObjectStore, StoredObject
@@ -56,7 +57,7 @@ class UnscoredPlacer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TakenStudy:
-    """A study that an upload made or added to."""
+    """A study that an upload made or added to; `consent` is what counts now, None if nothing was said."""
 
     key: str
     uid: str
@@ -64,6 +65,7 @@ class TakenStudy:
     n_images: int
     n_new_images: int
     files: tuple[str, ...]
+    consent: Consent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +209,9 @@ class Intake:
             given = find_answer(connection, site=site, key=key) if key is not None else None
             if key is not None and given is not None:  # the same request, which came in at the same time
                 return _repeated(given, fingerprint, key=key)
+            said = None if context.consent is None else Statement(context.consent, who.name, moment)
             taken: dict[str, TakenStudy] = {}
-            receipts: list[tuple[ArrivedStudy, Receipt]] = []
+            receipts: list[tuple[ArrivedStudy, Receipt, Consent | None]] = []
             for item, arrived in zip(accepted, arriving, strict=True):
                 try:
                     receipt = record(
@@ -223,9 +226,10 @@ class Intake:
                     refused = too_many_files(item.names[0], error.n_images, self.found_limits)
                     rejected = [*rejected, *_rejections(item.names + item.copies, refused)]
                     continue
-                receipts.append((arrived, receipt))
+                consent = say_on_arrival(connection, said, site=site, key=receipt.study_key)
+                receipts.append((arrived, receipt, consent))
                 taken[receipt.study_key] = _together(
-                    taken.get(receipt.study_key), receipt, item.names + item.copies
+                    taken.get(receipt.study_key), receipt, item.names + item.copies, consent
                 )
             if not taken:
                 raise self._nothing_taken(rejected)
@@ -262,7 +266,9 @@ def _rejections(names: Sequence[str], error: ImageError) -> list[Rejection]:
     return [Rejection(name, error.reason, error.problem, error.remedy) for name in names]
 
 
-def _together(before: TakenStudy | None, receipt: Receipt, names: tuple[str, ...]) -> TakenStudy:
+def _together(
+    before: TakenStudy | None, receipt: Receipt, names: tuple[str, ...], consent: Consent | None
+) -> TakenStudy:
     """Join what one upload did to one study: the same photograph may be in it twice."""
     return TakenStudy(
         key=receipt.study_key,
@@ -271,6 +277,7 @@ def _together(before: TakenStudy | None, receipt: Receipt, names: tuple[str, ...
         n_images=receipt.n_images,
         n_new_images=receipt.n_new + (before.n_new_images if before else 0),
         files=(before.files if before else ()) + names,
+        consent=consent,
     )
 
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from serving.errors import Rejection, ServiceError
 from serving.store.audit_chain import Action, AuditEvent, Result, Who
+from serving.store.consent import Consent
 from serving.store.receipt import ArrivedStudy, Receipt
 
 
 def received_studies(
-    receipts: Sequence[tuple[ArrivedStudy, Receipt]],
+    receipts: Sequence[tuple[ArrivedStudy, Receipt, Consent | None]],
     rejected: Sequence[Rejection],
     *,
     site: str,
@@ -32,9 +33,10 @@ def received_studies(
                 "new_images": receipt.n_new,
                 "objects_sha256": _digest(arrived),
                 "refused_files": _by_reason(rejected),
+                "consent": consent,
             },
         )
-        for arrived, receipt in receipts
+        for arrived, receipt, consent in receipts
     ]
 
 

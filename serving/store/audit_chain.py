@@ -42,6 +42,7 @@ class Action(StrEnum):
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - an act, not a secret
     SECOND_FACTOR_CHANGED = "second-factor-changed"
     EXPORTED = "exported"
+    CONSENT_CHANGED = "consent-changed"
     PERMISSION_CHANGED = "permission-changed"
     MODEL_CHANGED = "model-changed"
     KEY_MADE = "key-made"

@@ -201,6 +201,43 @@ Index(
     postgresql_where=queue_entries.c.is_waiting == true(),
 )
 
+# What was said of the use of a study beyond its patient's care. The last one counts; none is altered.
+consents = Table(
+    "consents",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    _site(),
+    Column("study_id", _Key, ForeignKey("studies.id"), nullable=False),
+    Column("consent", String(16), nullable=False),
+    Column("said_by", Text, nullable=False),
+    Column("said_at", BigInteger, nullable=False),
+    CheckConstraint("consent IN ('training', 'care-only', 'withdrawn')", name="consent"),
+    Index("ix_consents_study_id_id", "study_id", "id"),
+)
+
+# What left the house. An export may hold studies of several sites.
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("key", String(32), nullable=False, unique=True),
+    Column("purpose", String(16), nullable=False),
+    Column("exported_by", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger, nullable=True),
+    Column("key_fingerprint", String(16), nullable=False),
+    Column("report_sha256", String(64), nullable=True),
+)
+exported_studies = Table(
+    "exported_studies",
+    metadata,
+    Column("export_id", _Key, ForeignKey("exports.id"), primary_key=True, autoincrement=False),
+    Column("study_id", _Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
+    _site(),
+    Column("n_files", Integer, nullable=True),
+    Index("ix_exported_studies_study_id", "study_id"),
+)
+
 # The answer to a request that carried an Idempotency-Key, given again when the request comes again.
 idempotency = Table(
     "idempotency",

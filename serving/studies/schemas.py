@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
+from serving.store.consent import Consent
 from serving.store.scores import StoredKeyImage, StoredScore
 from serving.store.studies import StoredInstance
 from serving.store.times import from_us
@@ -112,6 +113,9 @@ class StudyDetail(BaseModel):
     body_site: str | None
     skin_type: int | None
     clinical_question: str | None
+    consent: Consent | Literal["unknown"] = Field(
+        description="What the study may be used for beyond care; unknown is not allowed."
+    )
     score: Score | None
     key_images: list[KeyImage]
     images: list[Image]
@@ -147,6 +151,7 @@ class StudyDetail(BaseModel):
                 "body_site": study.body_site,
                 "skin_type": study.skin_type,
                 "clinical_question": study.clinical_question,
+                "consent": "unknown" if view.consent is None else view.consent.consent,
                 "score": None if score is None else score_of(score, language=language),
                 "key_images": [key_image_of(study.key, one) for one in (score.key_images if score else ())],
                 "images": [image_of(study.key, one) for one in study.instances],

@@ -4,11 +4,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from serving.audit.origin import Acting
+from serving.consents.schemas import StudyConsent
+from serving.consents.service import Consents
 from serving.errors import Problem, ServiceError
 from serving.identity.caller import ActingCaller, ActingSite
 from serving.identity.gate import PAGE_TOKEN_FIELD, Gate
@@ -16,6 +18,7 @@ from serving.intake.endpoints import receive
 from serving.intake.schemas import ReceivedStudy, RejectedFile
 from serving.intake.service import Intake
 from serving.operations.service import Operations
+from serving.store.consent import Consent
 from serving.store.times import from_us, now_us
 from serving.studies.schemas import StudyDetail
 from serving.studies.service import Studies
@@ -38,6 +41,7 @@ def build_router(
     intake: Intake,
     worklist: Worklist,
     studies: Studies,
+    consents: Consents,
     operations: Operations,
     gate: Gate,
 ) -> APIRouter:
@@ -74,9 +78,25 @@ def build_router(
             request,
             words,
             study=detail,
+            consent=StudyConsent.of(consents.look(study, scope=caller.scope)),
             shown_images=detail.images[:_IMAGES_SHOWN],
             minutes_left=(detail.due_at - from_us(now_us())).total_seconds() / 60,
         )
+
+    @router.post("/studies/{study}/consent")
+    def change_consent(
+        *,
+        request: Request,
+        study: str,
+        consent: Annotated[Consent, Form()],
+        words: Words,
+        caller: ActingCaller,
+    ) -> Response:
+        try:
+            consents.change(study, consent, scope=caller.scope, site=caller.home_site, who=caller.who)
+        except ServiceError as error:
+            return _failure(pages, request, words, error)
+        return RedirectResponse(f"/studies/{study}?lang={words.code}", HTTPStatus.SEE_OTHER)
 
     @router.post("/send")
     async def send_images(request: Request, words: Words, site: ActingSite, who: Acting) -> HTMLResponse:

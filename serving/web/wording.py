@@ -77,6 +77,10 @@ class Wording:
     minute: str
     joint: str
     finding: str
+    consent: str
+    consents: dict[str, str]
+    purposes: dict[str, str]
+    held_by_exports: str
 
     def duration(self, minutes: float) -> str:
         """Say a span of time in one or two units.
@@ -178,6 +182,15 @@ _ENGLISH = Wording(
     minute="{n} min",
     joint=" ",
     finding="finding {n} %",
+    consent="Use beyond care",
+    consents={
+        "unknown": "Not stated: care only",
+        "training": "Training of models allowed",
+        "care-only": "Care only",
+        "withdrawn": "Withdrawn",
+    },
+    purposes={"training": "training", "quality": "quality assurance", "care": "care elsewhere"},
+    held_by_exports="Exports that held this study; a withdrawal does not bring them back: tell who has them.",
 )
 
 _CHINESE = Wording(
@@ -255,6 +268,15 @@ _CHINESE = Wording(
     minute="{n}分钟",
     joint="",
     finding="有所见的概率{n}%",
+    consent="诊疗之外的使用",
+    consents={
+        "unknown": "未说明：仅限诊疗",
+        "training": "同意用于模型训练",
+        "care-only": "仅限诊疗",
+        "withdrawn": "已撤回同意",
+    },
+    purposes={"training": "训练", "quality": "质量管理", "care": "院外诊疗"},
+    held_by_exports="含有本检查的导出；撤回同意不能收回已导出的数据，请通知持有者：",
 )
 
 

@@ -19,6 +19,7 @@ from serving.administration.sites.service import Sites
 from serving.app import Manners, create_app
 from serving.audit.opening import open_trail
 from serving.audit.trail import AuditTrail
+from serving.consents.service import Consents
 from serving.identity.caller import Role
 from serving.identity.gate import Gate
 from serving.identity.opening import Identity, open_identity
@@ -142,6 +143,7 @@ def in_process(
         intake=intake,
         worklist=Worklist(database, trail),
         studies=Studies(database, Renderer(objects), trail),
+        consents=Consents(database, trail),
         operations=operations,
         administration=Administration(Tokens(database, trail), Sites(database, trail)),
         gate=identity.gate if make_gate is None else make_gate(trail),

@@ -428,6 +428,7 @@ def test_the_description_of_the_interface_names_every_operation_and_its_errors(s
         "/api/v1/studies",
         "/api/v1/worklist",
         "/api/v1/studies/{study}",
+        "/api/v1/studies/{study}/consent",
         "/api/v1/studies/{study}/instances/{sop_instance_uid}/frames/{frame}/rendered",
         "/api/v1/studies/{study}/instances/{sop_instance_uid}/frames/{frame}/thumbnail",
         "/api/v1/sites",
@@ -439,9 +440,16 @@ def test_the_description_of_the_interface_names_every_operation_and_its_errors(s
         "/metrics",
     }
     body = document["paths"]["/api/v1/studies"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    assert {"files", "age", "sex", "body_site", "skin_type", "clinical_question", "priority"} == set(
-        body["schema"]["properties"]
-    )
+    assert {
+        "files",
+        "age",
+        "sex",
+        "body_site",
+        "skin_type",
+        "clinical_question",
+        "priority",
+        "consent",
+    } == set(body["schema"]["properties"])
     for operations in document["paths"].values():
         for operation in operations.values():
             assert "application/problem+json" in operation["responses"]["4XX"]["content"]

@@ -106,7 +106,7 @@ def test_the_secret_stands_in_no_table_and_no_row_of_the_trail(service: Service)
 @pytest.mark.parametrize(
     ("scope", "opened"),
     [
-        (TokenScope.UPLOAD, {("POST", "/api/v1/studies")}),
+        (TokenScope.UPLOAD, {("POST", "/api/v1/studies"), ("PUT", "/api/v1/studies/{study}/consent")}),
         (TokenScope.METRICS, {("GET", "/metrics")}),
     ],
 )

@@ -12,7 +12,8 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import BinaryExpression, ClauseElement
 from sqlalchemy.sql.selectable import Select
 
-from serving.store import queue, reading_tables, receipt, scores, sites, studies, tables
+from serving.store import consent, exports, queue, reading_tables, receipt, scores, sites, studies, tables
+from serving.store.consent import Consent, Statement
 from serving.store.database import Database
 from serving.store.scores import StoredScore, record_score
 from serving.store.tenancy import Scope
@@ -37,6 +38,8 @@ READS_OVER_ALL_SITES = {
     ("studies", "count_by_state"): "a number without a site, for the operator",
     ("references", "*"): "whether anybody refers to an object, which all sites share",
     ("receipt", "unknown_objects"): "the same",
+    ("exports", "begin"): "writes rows of each study's own site, and reads none",
+    ("exports", "end"): "by the key of the export that the caller began",
     ("idempotency", "prune_answers"): "removes old rows of all sites, and shows none",
     ("idempotency", "count_answers"): "a number for the operator",
 }
@@ -65,21 +68,31 @@ def _fill(connection: Connection, site: str) -> None:
         tables.studies.select().where(tables.studies.c.key == done.study_key)
     ).first()[:1]  # type: ignore[index]  # there is one
     score = StoredScore("m", "1", "x", "y", "CPU", {}, [], None, None, False, [], (), 5)
+    said = Statement(Consent.TRAINING, "local", 5)
+    consent.say(connection, said, site=site, study_id=study_id)
+    leaving = exports.Candidate(study_id, done.study_key, "1.2", site, said)
+    exports.begin(
+        connection, [leaving], purpose=exports.Purpose.TRAINING, by="local", key_fingerprint="ab", now_us=5
+    )
     assert record_score(connection, score, site=site, study_id=study_id, revision=1)
 
 
 def _of(connection: Connection, site: str) -> dict[str, Any]:
     row = connection.execute(tables.studies.select().where(tables.studies.c.site_id == site)).one()
     return {"key": row.key, "study_id": row.id, "sop_instance_uid": "s-image", "limit": 9, "at_most": 9} | {
-        "after": None
+        "after": None,
+        "study_ids": [row.id],
+        "is_read_only": True,
     }
 
 
 SCOPED: dict[str, Callable[..., object]] = {
     f"{module.__name__.rpartition('.')[2]}.{name}": function
-    for module in (queue, receipt, scores, sites, studies)
+    for module in (consent, exports, queue, receipt, scores, sites, studies)
     for name, function in inspect.getmembers(module, inspect.isfunction)
-    if function.__module__ == module.__name__ and "scope" in inspect.signature(function).parameters
+    if function.__module__ == module.__name__
+    and function is not exports.candidates  # it holds what it finds, so it cannot only read; see its own test
+    and "scope" in inspect.signature(function).parameters
 }
 
 
@@ -104,7 +117,7 @@ def test_with_the_ids_of_another_site_nothing_is_found(database: Database, name:
             for scope in (Scope.of("north", "south"), Scope(None))
         ]
         assert every[0] == every[1]
-        assert _call(SCOPED[name], connection, Scope.of(), north) in (None, 0, [])
+        assert _call(SCOPED[name], connection, Scope.of(), north) in (None, 0, [], {})
 
 
 def test_a_page_and_a_count_of_one_site_hold_nothing_of_the_other(database: Database) -> None:
@@ -167,3 +180,11 @@ def test_who_reads_rows_of_a_site_takes_a_scope_or_a_site_or_says_why_not() -> N
 
 def _names_a_table_of_a_site(function: ast.FunctionDef) -> bool:
     return bool({node.id for node in ast.walk(function) if isinstance(node, ast.Name)} & OF_A_SITE)
+
+
+def test_an_export_finds_and_holds_the_studies_of_its_scope_alone(database: Database) -> None:
+    with database.writing() as connection:
+        for scope, expected in ((Scope.of("north"), ["north"]), (Scope(None), ["north", "south"])):
+            found = exports.candidates(connection, scope=scope, selection=exports.Selection(named=("1.2",)))
+            assert [one.site for one in found] == expected
+        assert exports.candidates(connection, scope=Scope.of(), selection=exports.Selection()) == []
