@@ -1,7 +1,6 @@
 """For which purposes a study may leave the house, given what was said of it."""
 
-from serving.store.consent import Consent
-from serving.store.exports import Purpose
+from serving.store.uses import Consent, Purpose
 
 
 def may_leave(consent: Consent | None, purpose: Purpose) -> bool:

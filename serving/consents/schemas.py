@@ -6,9 +6,9 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.consents.service import ConsentView
-from serving.store.consent import Consent
-from serving.store.exports import Export, Purpose
+from serving.store.exports import Export
 from serving.store.times import from_us
+from serving.store.uses import Consent, Purpose
 
 
 class ConsentChange(BaseModel):

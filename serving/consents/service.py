@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from serving.audit.trail import AuditTrail
 from serving.errors import Problem, ServiceError
 from serving.store.audit_chain import Action, AuditEvent, Result, Who
-from serving.store.consent import Consent, Statement, consent_of, hold_study, say
+from serving.store.consent import Statement, consent_of, hold_study, say
 from serving.store.database import Database
 from serving.store.exports import Export, exports_of
 from serving.store.tenancy import NETWORK, Scope
+from serving.store.uses import Consent
 
 if TYPE_CHECKING:  # the database has one home, the store
     from sqlalchemy import Connection

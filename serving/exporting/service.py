@@ -32,12 +32,19 @@ def export_each(
     """Write the de-identified copy of each file below `paths`; a refused one leaves nothing."""
     for path in _files(paths):
         try:
-            yield _export(path, folder, pseudonyms, text)
+            yield export_file(path, folder, pseudonyms, text)
         except ImageError as error:
             yield Exported(path, error=error)
 
 
-def _export(path: Path, folder: Path, pseudonyms: Pseudonyms, text: TextPolicy) -> Exported:
+def export_file(path: Path, folder: Path, pseudonyms: Pseudonyms, text: TextPolicy) -> Exported:
+    """Write the de-identified copy of a file.
+
+    Raises
+    ------
+    ImageError
+        If it is refused; nothing is written then.
+    """
     if is_photo(path):
         photo = clean_photo(path)
         to = folder / PHOTOGRAPHS / f"{pseudonyms.file_name(photo.source_sha256)}{photo.suffix}"

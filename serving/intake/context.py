@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from data.study import PatientContext, Sex
 from serving.errors import Problem, ServiceError
-from serving.store.consent import Consent
+from serving.store.uses import Consent
 from serving.worklist.policy import DoctorPriority
 
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from serving.errors import Rejection
 from serving.intake.service import Outcome, TakenStudy
-from serving.store.consent import Consent
+from serving.store.uses import Consent
 from serving.worklist.schemas import State
 
 

@@ -25,7 +25,7 @@ from serving.intake.interrupted import NOTE
 from serving.intake.traces import received_studies, refused_upload
 from serving.intake.upload import Upload, UploadLimits
 from serving.store.audit_chain import Who
-from serving.store.consent import Consent, Statement, say_on_arrival
+from serving.store.consent import Statement, say_on_arrival
 from serving.store.database import Database
 from serving.store.idempotency import GivenAnswer, find_answer, keep_answer
 from serving.store.objects import ObjectStore, StoredObject
@@ -41,6 +41,7 @@ from serving.store.receipt import (
 )
 from serving.store.references import unreferenced
 from serving.store.times import now_us, to_us
+from serving.store.uses import Consent
 
 log = logging.getLogger(__name__)
 

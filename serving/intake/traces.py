@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from serving.errors import Rejection, ServiceError
 from serving.store.audit_chain import Action, AuditEvent, Result, Who
-from serving.store.consent import Consent
 from serving.store.receipt import ArrivedStudy, Receipt
+from serving.store.uses import Consent
 
 
 def received_studies(

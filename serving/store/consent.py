@@ -6,21 +6,12 @@ used for care alone, just as one whose patient said so.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from sqlalchemy import Connection, Row, func, select
 
 from serving.store.tables import consents, studies
 from serving.store.tenancy import Scope, within
-
-
-class Consent(StrEnum):
-    """What is allowed, the widest first."""
-
-    TRAINING = "training"
-    CARE_ONLY = "care-only"
-    WITHDRAWN = "withdrawn"
-
+from serving.store.uses import Consent
 
 _NARROWNESS = {consent: rank for rank, consent in enumerate(Consent)}
 

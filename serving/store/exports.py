@@ -7,24 +7,16 @@ it. Studies are held from the look at their consent to the commit, so one of the
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, true, update
 
-from serving.store.consent import Consent, Statement, consents_of
-from serving.store.tables import exported_studies, exports, studies
+from serving.store.consent import Statement, consents_of
+from serving.store.tables import exported_studies, exports, patients, studies
 from serving.store.tenancy import Scope, within
+from serving.store.uses import Consent, Purpose
 
 # SQLite before 3.32 takes 999 values.
 _KEYS_A_QUERY = 500
-
-
-class Purpose(StrEnum):
-    """What an export is for."""
-
-    TRAINING = "training"
-    QUALITY = "quality"
-    CARE = "care"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +35,14 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A stored study that is meant, and what was said of its consent."""
+    """A stored study that is meant, what was said of its consent, and its patient: issuer and identifier."""
 
     id: int
     key: str
     uid: str
     site: str
     consent: Statement | None
+    patient: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +61,28 @@ class Export:
 
 def candidates(connection: Connection, *, scope: Scope, selection: Selection) -> list[Candidate]:
     """Give and hold the studies of the scope that are meant, in the order of their arrival."""
-    rows: list[Row[int, str, str, str]] = []
+    rows: list[Row[int, str, str, str, str, str]] = []
     for condition in _conditions(selection):
         rows += connection.execute(
-            select(studies.c.id, studies.c.key, studies.c.uid, studies.c.site_id)
+            select(
+                studies.c.id,
+                studies.c.key,
+                studies.c.uid,
+                studies.c.site_id,
+                patients.c.issuer,
+                patients.c.identifier,
+            )
+            .outerjoin(patients, patients.c.id == studies.c.patient_id)
             .where(within(scope, studies.c.site_id), condition)
             .order_by(studies.c.id)
-            .with_for_update()
+            .with_for_update(of=studies)
         ).all()
     said: dict[int, Statement] = {}
     for start in range(0, len(rows), _KEYS_A_QUERY):
         said |= consents_of(
             connection, scope=scope, study_ids=[row.id for row in rows[start : start + _KEYS_A_QUERY]]
         )
-    found = {row.id: Candidate(row.id, row.key, row.uid, row.site_id, said.get(row.id)) for row in rows}
+    found = {row.id: _candidate(row, said.get(row.id)) for row in rows}
     wanted = selection.consent
     return [
         found[study_id]
@@ -159,6 +160,11 @@ def exports_of(connection: Connection, *, scope: Scope, study_id: int) -> list[E
         )
         for row in connection.execute(query)
     ]
+
+
+def _candidate(row: Row[int, str, str, str, str, str], said: Statement | None) -> Candidate:
+    patient = (row.issuer, row.identifier) if row.identifier else None
+    return Candidate(row.id, row.key, row.uid, row.site_id, said, patient)
 
 
 def _conditions(selection: Selection) -> Sequence[ColumnElement[bool]]:

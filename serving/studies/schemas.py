@@ -5,10 +5,10 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
-from serving.store.consent import Consent
 from serving.store.scores import StoredKeyImage, StoredScore
 from serving.store.studies import StoredInstance
 from serving.store.times import from_us
+from serving.store.uses import Consent
 from serving.studies.service import StudyView
 from serving.worklist.language import Language
 from serving.worklist.schemas import ImageLinks, Priority, State, TierName

@@ -18,8 +18,8 @@ from serving.intake.endpoints import receive
 from serving.intake.schemas import ReceivedStudy, RejectedFile
 from serving.intake.service import Intake
 from serving.operations.service import Operations
-from serving.store.consent import Consent
 from serving.store.times import from_us, now_us
+from serving.store.uses import Consent
 from serving.studies.schemas import StudyDetail
 from serving.studies.service import Studies
 from serving.web.account_wording import account_wording_of

@@ -7,8 +7,7 @@ import pytest
 
 from serving.consents.policy import may_leave
 from serving.store.audit import read_rows
-from serving.store.consent import Consent
-from serving.store.exports import Purpose
+from serving.store.uses import Consent, Purpose
 from tests.serving.service_in_process import Service, in_process, photograph
 
 

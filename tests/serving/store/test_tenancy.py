@@ -13,10 +13,11 @@ from sqlalchemy.sql.elements import BinaryExpression, ClauseElement
 from sqlalchemy.sql.selectable import Select
 
 from serving.store import consent, exports, queue, reading_tables, receipt, scores, sites, studies, tables
-from serving.store.consent import Consent, Statement
+from serving.store.consent import Statement
 from serving.store.database import Database
 from serving.store.scores import StoredScore, record_score
 from serving.store.tenancy import Scope
+from serving.store.uses import Consent, Purpose
 from tests.serving.store.databases import Place
 from tests.serving.store.stored import in_four_hours, opened, study
 
@@ -71,9 +72,7 @@ def _fill(connection: Connection, site: str) -> None:
     said = Statement(Consent.TRAINING, "local", 5)
     consent.say(connection, said, site=site, study_id=study_id)
     leaving = exports.Candidate(study_id, done.study_key, "1.2", site, said)
-    exports.begin(
-        connection, [leaving], purpose=exports.Purpose.TRAINING, by="local", key_fingerprint="ab", now_us=5
-    )
+    exports.begin(connection, [leaving], purpose=Purpose.TRAINING, by="local", key_fingerprint="ab", now_us=5)
     assert record_score(connection, score, site=site, study_id=study_id, revision=1)
 
 
