@@ -1,8 +1,11 @@
 """Serves an application over HTTP until it is told to stop."""
 
 import ipaddress
+import logging
+import os
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,8 +15,13 @@ from fastapi import FastAPI
 from serving.errors import StartError
 from serving.hosting.peer_certificate import CertifiedProtocol
 
+log = logging.getLogger(__name__)
+
 # Beyond what serving.bodies refuses with a reason; h11 then says 400 and closes.
 _MOST_OF_A_HEAD = 32 * 1024
+
+# After the last request: scoring is handed back, the audit trail signed, the database closed.
+_SECONDS_TO_HAND_BACK = 30
 
 # Each may hold a megabyte; a process may have 1,024 open files by default, and images need some.
 _MOST_CONNECTIONS = 800
@@ -102,19 +110,40 @@ def serve_until_stopped(
         limit_concurrency=_MOST_CONNECTIONS,
         lifespan="off",
     )
-    server = _Server(config, on_ready)
+    server = _Server(config, on_ready, last_s=seconds_to_stop + _SECONDS_TO_HAND_BACK)
     with _no_traceback_on_interrupt():
         server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], *, last_s: float) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._last_s = last_s
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        _end_at_the_latest(self._last_s)
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_ready()
+
+
+def _end_at_the_latest(seconds: float) -> None:
+    """End the process after `seconds`, should something it waits for never end.
+
+    A thread that waits for a database that hangs would keep it alive for ever. What was acknowledged is on
+    the disk; what was not scored is scored after the next start.
+    """
+
+    def end() -> None:
+        log.critical("the service did not end within %g s of being told to: it is ended", seconds)
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 @contextmanager
