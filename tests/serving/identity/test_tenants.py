@@ -1,0 +1,246 @@
+"""Nobody sees what is another site's: every address is tried with another site's keys, UIDs and names."""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from data.phantoms import write_sample_studies
+from serving.identity.caller import Role
+from serving.identity.permissions import PERMISSIONS, Address
+from serving.store.tables import studies
+from tests.serving.identity.people import browser, enter, let_in, rows
+from tests.serving.service_in_process import Service, in_process, photograph
+
+# What only a person can have, and must not be found in any answer to somebody of another site.
+MARK = "left-forearm-north-only"
+
+
+@dataclass(frozen=True)
+class Theirs:
+    """What the other site has."""
+
+    keys: dict[str, str]
+    """A value for every parameter of a path."""
+    secrets: tuple[str, ...]
+    cursor: str
+    study_uid: str
+    patient: str
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with in_process(tmp_path_factory.mktemp("service"), with_sign_in=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def theirs(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Theirs:
+    """Send studies to `north`, and give every name by which they are known."""
+    sender = browser(service, let_in(service, enter(service, Role.UPLOADER, Role.SUPERVISOR, site="north")))
+    (chest,) = write_sample_studies(
+        tmp_path_factory.mktemp("phantoms"), seed=1, n_skin=0, n_chest=1, n_head=0
+    )
+    sent = sender.post(
+        "/api/v1/studies",
+        files=[("files", ("mole.jpg", photograph(200))), ("files", ("chest.dcm", chest.read_bytes()))],
+        data={"body_site": MARK},
+        headers={"Idempotency-Key": "north-1"},
+    ).json()
+    service.score_all()
+    details = [sender.get(study["url"]).json() for study in sent["studies"]]
+    named = next(one for one in details if one["patient"])
+    token = sender.post(
+        "/api/v1/tokens", json={"name": "gateway-north", "site": "north", "scopes": ["read"], "days": 30}
+    ).json()
+    page = sender.get("/api/v1/worklist", params={"limit": 1}).json()
+    keys = {
+        "study": named["id"],
+        "sop_instance_uid": named["images"][0]["sop_instance_uid"],
+        "frame": "1",
+        "name": "pages.css",
+        "token": token.get("id") or token.get("key") or str(token),
+        "site": "north",
+        "user": "0" * 32,
+    }
+    every = {MARK, named["uid"], named["patient"], *(one["id"] for one in details)}
+    return Theirs(
+        keys,
+        tuple(every),
+        page["next"].partition("cursor=")[2].partition("&")[0],
+        named["uid"],
+        named["patient"],
+    )
+
+
+def _of_south(service: Service, *roles: Role) -> TestClient:
+    return browser(service, let_in(service, enter(service, *roles, site="south")))
+
+
+def _is_administration(address: Address, role: Role) -> bool:
+    """Whether an operator looks after it for the whole network: sites, people, tokens; no study."""
+    return role is Role.OPERATOR and address[1].startswith(
+        ("/api/v1/sites", "/api/v1/tokens", "/api/v1/users")
+    )
+
+
+def _names_one_thing(address: Address) -> bool:
+    return "{" in address[1] and address[1] != "/assets/{name}"
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_another_sites_things_are_not_there(service: Service, theirs: Theirs, role: Role) -> None:
+    tried = 0
+    for address, rule in PERMISSIONS.items():
+        if role not in rule.roles or not _names_one_thing(address) or _is_administration(address, role):
+            continue
+        client = _of_south(service, role)
+        answer = client.request(
+            address[0],
+            address[1].format(**theirs.keys),
+            json={"name": "x"} if address[0] == "PATCH" else None,
+        )
+        invented = client.request(
+            address[0],
+            address[1].format(**theirs.keys | {"study": "f" * 32, "token": "f" * 32, "site": "no-such-site"}),
+            json={"name": "x"} if address[0] == "PATCH" else None,
+        )
+        assert answer.status_code == 404, (address, answer.text)
+        assert invented.status_code == 404, (address, invented.text)
+        kept = {name for name in theirs.secrets if name in answer.text}
+        assert kept <= {theirs.keys["study"]}, (address, answer.text)  # the key that was asked for
+        tried += 1
+    assert tried or role in {Role.AUDITOR, Role.OPERATOR}
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_no_list_and_no_page_shows_another_sites_things(service: Service, theirs: Theirs, role: Role) -> None:
+    for address, rule in PERMISSIONS.items():
+        if address[0] != "GET" or _names_one_thing(address) or not (rule.is_public or role in rule.roles):
+            continue
+        client = _of_south(service, role)
+        for query in ({}, {"cursor": theirs.cursor, "site": "north", "limit": "200"}):
+            answer = client.get(address[1].format(**theirs.keys), params=query)
+            assert answer.status_code in {200, 303, 307, 410, 422}, (address, answer.text)
+            hidden = (*theirs.secrets, *(() if _is_administration(address, role) else [theirs.keys["token"]]))
+            found = [name for name in hidden if name in answer.text]
+            assert not found, (address, found)
+
+
+def test_the_same_images_are_each_sites_own(service: Service, theirs: Theirs) -> None:
+    sender = _of_south(service, Role.UPLOADER)
+    sent = sender.post("/api/v1/studies", files={"files": ("mole.jpg", photograph(200))})
+    assert sent.status_code == 201  # new here, though the bytes are stored once
+    (study,) = sent.json()["studies"]
+    assert study["id"] not in theirs.secrets
+    assert MARK not in sender.get(study["url"]).text
+    with service.database.reading() as connection:
+        sites = {
+            row.site_id for row in connection.execute(studies.select().where(studies.c.uid == study["uid"]))
+        }
+    assert sites == {"north", "south"}
+
+
+def test_another_sites_idempotency_key_gives_none_of_its_answer(service: Service, theirs: Theirs) -> None:
+    sent = _of_south(service, Role.UPLOADER).post(
+        "/api/v1/studies",
+        files={"files": ("other.jpg", photograph(33))},
+        headers={"Idempotency-Key": "north-1"},
+    )
+    assert sent.status_code == 201
+    assert "Idempotent-Replayed" not in sent.headers
+    assert not [name for name in theirs.secrets if name in sent.text]
+
+
+def test_a_tag_that_is_known_from_elsewhere_opens_nothing(service: Service, theirs: Theirs) -> None:
+    way = "/api/v1/studies/{study}/instances/{sop_instance_uid}/frames/1/rendered".format(**theirs.keys)
+    for tag in ("*", '"0"'):
+        answer = _of_south(service, Role.READER).get(way, headers={"If-None-Match": tag})
+        assert answer.status_code == 404
+
+
+def test_who_tries_for_another_sites_study_stands_in_the_trail(service: Service, theirs: Theirs) -> None:
+    _of_south(service, Role.READER).get(f"/api/v1/studies/{theirs.keys['study']}")
+    row = rows(service)[-1]
+    assert (row.action, row.result, row.site) == ("viewed-study", "refused", "south")
+    assert theirs.keys["study"] in row.details
+    assert row.study_uid is None
+
+
+def test_whoever_sees_the_whole_network_sees_both(service: Service, theirs: Theirs) -> None:
+    person = enter(service, Role.READER, site="south", everywhere=True)
+    client = browser(service, let_in(service, person))
+    assert client.get(f"/api/v1/studies/{theirs.keys['study']}").status_code == 200
+
+
+HOSTILE = [
+    "' OR '1'='1",
+    "1; DROP TABLE studies; --",
+    "' UNION SELECT password_hash FROM users --",
+    "%27%20OR%201%3D1",
+    "../../../etc/passwd",
+    "..%2F..%2F..%2Fetc%2Fpasswd",
+    "%2e%2e%2f%2e%2e%2fidentity%2fsealing.key",
+    "..%5c..%5cfirstread.sqlite",
+    "%00",
+    "a%00b",
+    "%ff%fe",
+    "x" * 4000,
+    "\u202e\ud7ff",
+    "${jndi:ldap://x}",
+    "{{7*7}}",
+    "*",
+    "%25",
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
+def test_what_is_no_key_is_refused_and_gives_nothing(service: Service, theirs: Theirs, hostile: str) -> None:
+    person = enter(service, *Role, site="south")
+    client = browser(service, let_in(service, person))
+    for address, rule in PERMISSIONS.items():
+        if "{" not in address[1] or not (rule.roles or rule.is_public):
+            continue
+        for parameter in theirs.keys:
+            if f"{{{parameter}}}" not in address[1]:
+                continue
+            way = address[1].format(**theirs.keys | {parameter: hostile})
+            answer = client.request(address[0], way, json={"name": "x"} if address[0] == "PATCH" else None)
+            assert answer.status_code in {404, 405, 414, 422}, (
+                address,
+                parameter,
+                answer.status_code,
+                answer.text,
+            )
+            assert "root:" not in answer.text
+            assert "$argon2" not in answer.text
+    with service.database.reading() as connection:
+        assert connection.execute(studies.select()).first() is not None
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "' OR '1'='1",
+        "../../identity/sealing.key",
+        "0" * 64,
+        base64.b64encode(b'{"user":"operator"}').decode(),
+        "eyJhbGciOiJub25lIn0.eyJzdWIiOiJvcGVyYXRvciJ9.",
+        "x" * 3000,
+        "\u00e4",
+    ],
+    ids=range(7),
+)
+def test_a_forged_cookie_is_refused_and_kept_in_the_trail(tmp_path: Path, cookie: str) -> None:
+    with in_process(tmp_path, with_sign_in=True) as service:
+        client = browser(service)
+        header = f"firstread={cookie}".encode()
+        answer = client.get("/api/v1/worklist", headers={b"Cookie": header})
+        assert (answer.status_code, answer.json()["code"]) == (401, "credential-refused")
+        row = rows(service)[-1]
+        assert (row.action, row.result) == ("access-refused", "refused")
+        assert '"proof":"session"' in row.details
+        assert cookie not in row.details
