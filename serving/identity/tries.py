@@ -21,6 +21,7 @@ from typing import Final, TypeAlias
 from serving.identity.refused_sign_in import Reason, SignInRefusedError
 from serving.store.database import Database
 from serving.store.second_factors import Failures, clear_failures, failures_of, forget_failures, set_failures
+from serving.store.turns import take_turns_at
 
 Thing: TypeAlias = tuple[str, str]
 
@@ -80,6 +81,7 @@ class Tries:
         things = list(things)
         blocked: list[Thing] = []
         with self.database.writing() as connection:
+            take_turns_at(connection, [f"tries {kind} {subject}" for kind, subject in things])
             forget_failures(connection, before_us=now_us - _KEPT_US)
             found = failures_of(connection, things)
             until_us = max((one.blocked_until_us for one in found.values()), default=0)
