@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -17,6 +18,13 @@ from tests.serving.service_in_process import Service, in_process, photograph
 
 # What only a person can have, and must not be found in any answer to somebody of another site.
 MARK = "left-forearm-north-only"
+
+# What a request must carry to be more than ill-formed; a new address that takes a body must be entered here.
+BODIES: dict[Address, dict[str, Any]] = {
+    ("PATCH", "/api/v1/sites/{site}"): {"json": {"name": "x"}},
+    ("PUT", "/api/v1/studies/{study}/consent"): {"json": {"consent": "care-only"}},
+    ("POST", "/studies/{study}/consent"): {"data": {"consent": "care-only"}},
+}
 
 
 @dataclass(frozen=True)
@@ -98,16 +106,10 @@ def test_another_sites_things_are_not_there(service: Service, theirs: Theirs, ro
         if role not in rule.roles or not _names_one_thing(address) or _is_administration(address, role):
             continue
         client = _of_south(service, role)
-        answer = client.request(
-            address[0],
-            address[1].format(**theirs.keys),
-            json={"name": "x"} if address[0] == "PATCH" else None,
-        )
-        invented = client.request(
-            address[0],
-            address[1].format(**theirs.keys | {"study": "f" * 32, "token": "f" * 32, "site": "no-such-site"}),
-            json={"name": "x"} if address[0] == "PATCH" else None,
-        )
+        body = BODIES.get(address, {})
+        invented_keys = theirs.keys | {"study": "f" * 32, "token": "f" * 32, "site": "no-such-site"}
+        answer = client.request(address[0], address[1].format(**theirs.keys), **body)
+        invented = client.request(address[0], address[1].format(**invented_keys), **body)
         assert answer.status_code == 404, (address, answer.text)
         assert invented.status_code == 404, (address, invented.text)
         kept = {name for name in theirs.secrets if name in answer.text}
@@ -208,7 +210,7 @@ def test_what_is_no_key_is_refused_and_gives_nothing(service: Service, theirs: T
             if f"{{{parameter}}}" not in address[1]:
                 continue
             way = address[1].format(**theirs.keys | {parameter: hostile})
-            answer = client.request(address[0], way, json={"name": "x"} if address[0] == "PATCH" else None)
+            answer = client.request(address[0], way, **BODIES.get(address, {}))
             assert answer.status_code in {404, 405, 414, 422}, (
                 address,
                 parameter,

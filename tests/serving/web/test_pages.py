@@ -156,3 +156,18 @@ def test_every_phrase_is_there(language: Language) -> None:
 def test_a_late_study_says_by_how_much() -> None:
     assert wording_of(Language.ENGLISH).due(-12.4) == "late by 12 min"
     assert wording_of(Language.CHINESE).due(-1500) == "已超时1天1小时"
+
+
+def test_every_form_of_somebody_signed_in_carries_the_token_of_its_page() -> None:
+    folder = Path(__file__).resolve().parents[3] / "serving" / "web" / "templates"
+    by_link = {"/sign-in?", "/set-up?", "/password?"}  # nobody is signed in there
+    forms = [
+        (path.name, form)
+        for path in folder.glob("*.html")
+        for form in re.findall(r'<form[^>]*method="post".*?</form>', path.read_text("utf-8"), re.DOTALL)
+    ]
+    assert len(forms) > 8
+    for name, form in forms:
+        action = re.search(r'action="([^"{]*)', form)
+        assert action is not None
+        assert action.group(1) in {f"{one}lang=" for one in by_link} or 'name="csrf"' in form, (name, form)
