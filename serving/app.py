@@ -16,6 +16,8 @@ from serving.administration.service import Administration
 from serving.bodies import Bounds, RequestLimits
 from serving.consents import endpoints as consents_endpoints
 from serving.consents.service import Consents
+from serving.dicomweb import render_endpoints, retrieve_endpoints, uri_endpoints
+from serving.dicomweb.service import DicomWeb
 from serving.errors import Problem, ServiceError
 from serving.forwarding import Forwarding
 from serving.identity import endpoints as identity_endpoints
@@ -133,6 +135,7 @@ def create_app(
     worklist: Worklist,
     studies: Studies,
     consents: Consents,
+    dicomweb: DicomWeb,
     operations: Operations,
     administration: Administration,
     gate: Gate,
@@ -177,6 +180,9 @@ def create_app(
     app.include_router(studies_endpoints.build_router(studies))
     app.include_router(consents_endpoints.build_router(consents))
     app.include_router(operations_endpoints.build_router(operations, manners.figures.registry))
+    app.include_router(retrieve_endpoints.build_router(dicomweb))
+    app.include_router(render_endpoints.build_router(dicomweb))
+    app.include_router(uri_endpoints.build_router(dicomweb))
     app.include_router(
         web_endpoints.build_router(
             pages,

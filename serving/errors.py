@@ -18,6 +18,7 @@ class Problem(StrEnum):
     NOTHING_TAKEN = "nothing-taken"
     UPLOAD_TOO_LARGE = "upload-too-large"
     INVALID_REQUEST = "invalid-request"
+    BAD_PARAMETER = "bad-parameter"
     IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     FOREIGN_PAGE = "foreign-page"
@@ -54,6 +55,7 @@ STATUS_OF_PROBLEM: Mapping[Problem, HTTPStatus] = {
     Problem.NOTHING_TAKEN: HTTPStatus.UNPROCESSABLE_ENTITY,
     Problem.UPLOAD_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Problem.INVALID_REQUEST: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Problem.BAD_PARAMETER: HTTPStatus.BAD_REQUEST,
     Problem.IDEMPOTENCY_KEY_REUSED: HTTPStatus.UNPROCESSABLE_ENTITY,
     Problem.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Problem.FOREIGN_PAGE: HTTPStatus.FORBIDDEN,

@@ -38,10 +38,13 @@ class DicomReader:
     view : int
         Which of the views that the file offers is displayed: its VOI tables first, then its windows, in
         their order, counted from 0; the last one where there are fewer.
+    window : VoiWindow or None
+        Counts before every view; on modality values.
     """
 
     path: Path
     view: int = 0
+    window: VoiWindow | None = None
 
     def picture(self) -> Picture:
         """Give the layout and the transforms of the file's pixels.
@@ -67,26 +70,28 @@ class DicomReader:
         to 8 bits without rescale are shown as they are.
         """
         picture = self.picture()
-        values, is_rgb = self._decoded(picture, index, at_least_px)
+        values, is_rgb = self.decoded(index, at_least_px=at_least_px, picture=picture)
         if picture.is_colour:
             return _displayed_colour(values, picture, is_rgb=is_rgb)
-        return _displayed_grey(values, picture, picture.transform(index), self.view)
+        return _displayed_grey(values, picture, picture.transform(index), self.view, self.window)
 
     def quantities(self, index: int) -> NDArray[np.float32]:
         """Give the modality values of a grey frame; see :meth:`data.study.FrameReader.quantities`."""
         picture = self.picture()
         if picture.unit is None:
             raise ValueError(f"{self.path} is a colour picture and has no quantities")
-        values, _ = self._decoded(picture, index)
+        values, _ = self.decoded(index, picture=picture)
         return modality_values(values, picture, picture.transform(index))
 
     def stored(self, index: int) -> NDArray[np.generic]:
         """Give a frame's stored values, (rows, columns[, samples]), as the file's codec gives them."""
-        return self._decoded(self.picture(), index)[0]
+        return self.decoded(index)[0]
 
-    def _decoded(
-        self, picture: Picture, index: int, at_least_px: int | None = None
+    def decoded(
+        self, index: int, *, at_least_px: int | None = None, picture: Picture | None = None
     ) -> tuple[NDArray[np.generic], bool]:
+        """Give a frame's stored values, and whether its colours have become RGB in the codec."""
+        picture = picture or self.picture()
         if not 0 <= index < picture.n_frames:
             raise IndexError(f"{self.path} has {picture.n_frames} frames, no frame {index}")
         try:
@@ -225,7 +230,11 @@ def _displayed_colour(values: NDArray[np.generic], picture: Picture, *, is_rgb: 
 
 
 def _displayed_grey(
-    stored: NDArray[np.generic], picture: Picture, transform: GreyTransform, view: int
+    stored: NDArray[np.generic],
+    picture: Picture,
+    transform: GreyTransform,
+    view: int,
+    window: VoiWindow | None,
 ) -> NDArray[np.uint8]:
     values = modality_values(stored, picture, transform)
     is_padding = None
@@ -234,7 +243,9 @@ def _displayed_grey(
         is_padding = np.greater_equal(stored, low) & np.less_equal(stored, high)
     brightness: NDArray[np.floating]
     views: tuple[VoiWindow | Lut, ...] = (*picture.voi_luts, *transform.windows)
-    if views:
+    if window is not None:
+        brightness = apply_window(values, window)
+    elif views:
         chosen = views[min(view, len(views) - 1)]
         if isinstance(chosen, VoiWindow):
             brightness = apply_window(values, chosen)

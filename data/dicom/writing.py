@@ -154,7 +154,7 @@ def write_ct_series(
         dataset.RescaleSlope, dataset.RescaleIntercept = (_decimal(number) for number in rescale)
         dataset.RescaleType = "HU"
         _set_windows(dataset, windows)
-        _set_pixels(dataset, pixels, encoding)
+        set_pixels(dataset, pixels, encoding)
         # Named by UID: whoever sorts by name gets them wrong at once, not one day.
         path = folder / f"{dataset.SOPInstanceUID}.dcm"
         _save(dataset, path)
@@ -219,7 +219,7 @@ def write_radiograph(
         dataset.Laterality = laterality
     highest = 255 if picture.dtype == np.uint8 else max(1, int(picture.max()))
     _set_windows(dataset, (VoiWindow((highest + 1) / 2, highest + 1.0),))
-    _set_pixels(dataset, picture, encoding, photometric="MONOCHROME1" if is_inverted else "MONOCHROME2")
+    set_pixels(dataset, picture, encoding, photometric="MONOCHROME1" if is_inverted else "MONOCHROME2")
     _save(dataset, path)
     return path
 
@@ -269,9 +269,9 @@ def write_photograph(
     dataset.ImageLaterality = laterality or "U"
     dataset.LossyImageCompression = "01" if isinstance(picture, bytes) else "00"
     if isinstance(picture, bytes):
-        _set_jpeg(dataset, picture)
+        set_jpeg(dataset, picture)
     else:
-        _set_pixels(dataset, picture, encoding, photometric="RGB")
+        set_pixels(dataset, picture, encoding, photometric="RGB")
     _save(dataset, path)
     return path
 
@@ -324,9 +324,10 @@ def _set_windows(dataset: Dataset, windows: tuple[VoiWindow, ...]) -> None:
         dataset.WindowCenterWidthExplanation = [window.explanation for window in windows]
 
 
-def _set_pixels(
+def set_pixels(
     dataset: Dataset, pixels: NDArray[np.generic], encoding: Encoding, *, photometric: str = "MONOCHROME2"
 ) -> None:
+    """Put pixels into an object, and say how they are laid out."""
     rows, columns = pixels.shape[:2]
     n_bits = pixels.dtype.itemsize * 8
     dataset.SamplesPerPixel = 3 if pixels.ndim == 3 else 1
@@ -340,7 +341,7 @@ def _set_pixels(
     raw = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).tobytes()
     dataset.PixelData = raw + b"\x00" * (len(raw) % 2)
     dataset["PixelData"].VR = "OW" if n_bits > 8 else "OB"
-    _set_file_meta(dataset, ExplicitVRLittleEndian)
+    set_file_meta(dataset, ExplicitVRLittleEndian)
     if encoding is Encoding.RLE:
         # Not a new object: the pixels are the same.
         dataset.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
@@ -349,7 +350,14 @@ def _set_pixels(
         _set_stream(dataset, bytes(stream), JPEGLSLossless)
 
 
-def _set_jpeg(dataset: Dataset, stream: bytes) -> None:
+def set_jpeg(dataset: Dataset, stream: bytes) -> None:
+    """Put a baseline JPEG of 8 bits into an object as it is.
+
+    Raises
+    ------
+    ValueError
+        If the stream is anything else.
+    """
     info = stream_info(stream)
     if info is None or info.codec != "jpeg" or info.precision != 8:
         raise ValueError("the stream is not a baseline JPEG of 8 bits")
@@ -370,10 +378,11 @@ def _set_stream(dataset: Dataset, stream: bytes, transfer_syntax: str) -> None:
     dataset.PixelData = encapsulate([stream])
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
-    _set_file_meta(dataset, transfer_syntax)
+    set_file_meta(dataset, transfer_syntax)
 
 
-def _set_file_meta(dataset: Dataset, transfer_syntax: str) -> None:
+def set_file_meta(dataset: Dataset, transfer_syntax: str) -> None:
+    """Give an object its file meta information."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID

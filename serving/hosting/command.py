@@ -31,10 +31,6 @@ Models = Annotated[
 Workers = Annotated[
     int | None, typer.Option(min=1, max=64, help="Scoring processes.", envvar="FIRSTREAD_WORKERS")
 ]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", dir_okay=False, help="TOML file of settings; else FIRSTREAD_CONFIG names it."),
-]
 AllowRemote = Annotated[
     bool,
     typer.Option(
@@ -59,7 +55,6 @@ def serve(
     models: Models = None,
     workers: Workers = None,
     allow_remote: AllowRemote = False,
-    config: ConfigFile = None,
     without_sign_in: WithoutSignIn = False,
 ) -> None:
     """Receive studies, score them and order the worklist, until Ctrl-C.
@@ -71,7 +66,6 @@ def serve(
     from serving.hosting.tls import tls_of
     from serving.telemetry.logs import LogTerms, start_logs
 
-    take_config_file(config)
     with one_sentence_on_failure():
         settings = read_settings(
             host=host, port=port, home=home, models=tuple(models) if models else None, workers=workers
@@ -188,23 +182,31 @@ def one_sentence_on_failure() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def take_config_file(file: Path | None) -> None:
-    """Let this process, and those it starts, read their settings from `file` too."""
-    if file is not None:
-        os.environ["FIRSTREAD_CONFIG"] = str(file.absolute())
-
-
 def read_settings(**given: object) -> "Settings":
-    """Read the settings from environment and files, with what the command line gives before them.
+    """Read the settings from the environment, with what the command line gives before them.
 
     Raises
     ------
     StartError
-        If a value is not one the setting takes; names the setting and where it stands.
+        If a value is not one the setting takes; names the setting.
     """
-    from serving.settings_reading import read_settings as read
+    from pydantic import ValidationError
 
-    return read(**given)
+    from serving.errors import StartError
+    from serving.settings import Settings
+
+    try:
+        return Settings.model_validate(
+            Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = "_".join(str(part) for part in first["loc"])
+        # What was given as an address may hold a key or a password, and this goes into a log.
+        is_said = bool(name) and name not in {"objects_url", "database_url"}
+        what = f"FIRSTREAD_{name.upper()}" + (f" is {first['input']!r}" if is_said else "")
+        problem = first["msg"].removeprefix("Value error, ")
+        raise StartError(f"{what if name else 'settings'}: {problem}.") from None
 
 
 def stop_on_sigterm() -> None:

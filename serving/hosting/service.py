@@ -15,6 +15,7 @@ from serving.app import Manners, create_app
 from serving.audit.opening import open_trail
 from serving.bodies import RequestLimits
 from serving.consents.service import Consents
+from serving.dicomweb.service import DicomWeb
 from serving.errors import StartError
 from serving.hosting.home import occupied
 from serving.identity.bearer import BearerTokens
@@ -82,6 +83,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
         trail = open_trail(database, settings.home, head_file=settings.audit_head)
         trail.start(version=metadata.version("firstread"))
         objects = open_objects(settings)
+        renderer = Renderer(objects)
         clear_spool(spool, database, objects)
         registry = Registry(settings.model_folders)
         pool = ScoringPool(settings.model_folders, workers=settings.workers, providers=PROVIDERS)
@@ -137,8 +139,9 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
         app = create_app(
             intake=intake,
             worklist=Worklist(database, trail),
-            studies=Studies(database, Renderer(objects), trail),
             consents=Consents(database, trail),
+            studies=Studies(database, renderer, trail),
+            dicomweb=DicomWeb(database, objects, trail, renderer),
             operations=operations,
             administration=Administration(Tokens(database, trail), Sites(database, trail)),
             gate=identity.gate,

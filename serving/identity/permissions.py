@@ -63,6 +63,21 @@ _CLINICIANS = (Role.UPLOADER, Role.READER, Role.SUPERVISOR)
 _ADMINISTRATORS = (Role.OPERATOR, Role.SUPERVISOR)
 _FRAME = "/api/v1/studies/{study}/instances/{sop_instance_uid}/frames/{frame}"
 
+_WEB = "/dicom-web/studies"
+_SERIES = f"{_WEB}/{{study}}/series/{{series}}"
+_INSTANCE = f"{_SERIES}/instances/{{instance}}"
+_FRAMES = f"{_INSTANCE}/frames/{{frames}}"
+_READ_BY_DICOMWEB = (
+    *(f"{_WEB}/{{study}}{part}" for part in ("", "/metadata", "/rendered", "/thumbnail")),
+    *(f"{_SERIES}{part}" for part in ("", "/metadata", "/rendered", "/thumbnail")),
+    *(
+        f"{_INSTANCE}{part}"
+        for part in ("", "/metadata", "/rendered", "/thumbnail", "/bulkdata/{value:path}")
+    ),
+    *(f"{_FRAMES}{part}" for part in ("", "/rendered", "/thumbnail")),
+    "/wado",
+)
+
 PERMISSIONS: Final[Mapping[Address, Rule]] = {
     # studies and the queue
     ("POST", "/api/v1/studies"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
@@ -74,6 +89,11 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
         *_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ
     ),
     ("PUT", "/api/v1/studies/{study}/consent"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
+    # the same by the standard
+    **{
+        ("GET", path): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ)
+        for path in _READ_BY_DICOMWEB
+    },
     # their pages
     ("GET", "/"): _only(*_CLINICIANS),
     ("GET", "/studies/{study}"): _only(*_CLINICIANS),

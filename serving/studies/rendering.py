@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from data.dicom.files import is_dicom
+from data.dicom.reading import DicomReader
+from data.dicom.windows import VoiWindow
 from data.errors import ImageError
+from data.photo import PhotoReader
 from serving.errors import Problem, ServiceError
 from serving.store.objects import ObjectStore
 from serving.store.studies import StoredInstance
@@ -45,6 +49,27 @@ class Renderer:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self._turns = threading.BoundedSemaphore(_AT_ONCE)
+
+    def pixels(
+        self,
+        instance: StoredInstance,
+        frame_number: int,
+        *,
+        at_least_px: int | None = None,
+        window: VoiWindow | None = None,
+    ) -> NDArray[np.uint8]:
+        """Give a frame as a person sees it, through a window of one's own where grey is shown by one.
+
+        Raises
+        ------
+        ImageError
+            If it cannot be decoded.
+        """
+        with self._turns:
+            path = self._objects.checked(instance.sha256)
+            if not is_dicom(path):
+                return PhotoReader(path).displayed(frame_number - 1, at_least_px=at_least_px)
+            return DicomReader(path, window=window).displayed(frame_number - 1, at_least_px=at_least_px)
 
     def render(
         self,

@@ -20,6 +20,7 @@ from serving.app import Manners, create_app
 from serving.audit.opening import open_trail
 from serving.audit.trail import AuditTrail
 from serving.consents.service import Consents
+from serving.dicomweb.service import DicomWeb
 from serving.identity.caller import Role
 from serving.identity.gate import Gate
 from serving.identity.opening import Identity, open_identity
@@ -100,6 +101,7 @@ def in_process(
     trail.clock = clock
     trail.start(version="test")
     objects = LocalObjects(folder / "objects")
+    renderer = Renderer(objects)
     registry = Registry([models])
     placer = Placer(read_policy())
     backlog = Backlog(
@@ -142,8 +144,9 @@ def in_process(
     app = create_app(
         intake=intake,
         worklist=Worklist(database, trail),
-        studies=Studies(database, Renderer(objects), trail),
         consents=Consents(database, trail),
+        studies=Studies(database, renderer, trail),
+        dicomweb=DicomWeb(database, objects, trail, renderer),
         operations=operations,
         administration=Administration(Tokens(database, trail), Sites(database, trail)),
         gate=identity.gate if make_gate is None else make_gate(trail),

@@ -12,7 +12,18 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.elements import BinaryExpression, ClauseElement
 from sqlalchemy.sql.selectable import Select
 
-from serving.store import consent, exports, queue, reading_tables, receipt, scores, sites, studies, tables
+from serving.store import (
+    consent,
+    dicom_images,
+    exports,
+    queue,
+    reading_tables,
+    receipt,
+    scores,
+    sites,
+    studies,
+    tables,
+)
 from serving.store.consent import Statement
 from serving.store.database import Database
 from serving.store.scores import StoredScore, record_score
@@ -82,12 +93,14 @@ def _of(connection: Connection, site: str) -> dict[str, Any]:
         "after": None,
         "study_ids": [row.id],
         "is_read_only": True,
+        "study_uid": "1.2",
+        "series_uid": "series",
     }
 
 
 SCOPED: dict[str, Callable[..., object]] = {
     f"{module.__name__.rpartition('.')[2]}.{name}": function
-    for module in (consent, exports, queue, receipt, scores, sites, studies)
+    for module in (consent, dicom_images, exports, queue, receipt, scores, sites, studies)
     for name, function in inspect.getmembers(module, inspect.isfunction)
     if function.__module__ == module.__name__
     and function is not exports.candidates  # it holds what it finds, so it cannot only read; see its own test

@@ -1,1 +1,0 @@
-"""Shows and checks what an operator set, before the service stands on it."""

@@ -1,0 +1,114 @@
+"""The stored images under the UIDs that DICOM knows them by, with what a photograph cannot say of itself."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, select
+
+from serving.store.studies import StoredInstance
+from serving.store.tables import instances, patients, studies
+from serving.store.tenancy import Scope, within
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFacts:
+    """What is known of the study of an image."""
+
+    uid: str
+    accession: str
+    description: str
+    received_at_us: int
+    has_patient: bool
+    issuer: str
+    patient: str
+    patient_name: str
+    age_years: float | None
+    sex: str | None
+    body_site: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DicomImage:
+    """One stored image, and whose it is; `sop_class_uid` is None for a photograph."""
+
+    site: str
+    study: StudyFacts
+    instance: StoredInstance
+    sop_class_uid: str | None
+
+
+def find_images(
+    connection: Connection,
+    *,
+    scope: Scope,
+    study_uid: str,
+    series_uid: str | None = None,
+    sop_instance_uid: str | None = None,
+) -> list[DicomImage]:
+    """Give the images of a study, of one series of it, or one image, in the order of their arrival.
+
+    Two sites may have a study of one UID; then the images of both are given, those of a site together.
+    """
+    condition = within(scope, studies.c.site_id) & (studies.c.uid == study_uid)
+    if series_uid is not None:
+        condition &= instances.c.series_uid == series_uid
+    if sop_instance_uid is not None:
+        condition &= instances.c.sop_instance_uid == sop_instance_uid
+    rows = connection.execute(
+        select(
+            instances,
+            studies.c.uid,
+            studies.c.accession,
+            studies.c.description,
+            studies.c.received_at.label("study_received_at"),
+            studies.c.patient_id,
+            studies.c.age_years,
+            studies.c.sex,
+            studies.c.body_site,
+            patients.c.issuer,
+            patients.c.identifier,
+            patients.c.name,
+        )
+        .join(studies, studies.c.id == instances.c.study_id)
+        .outerjoin(patients, patients.c.id == studies.c.patient_id)
+        .where(condition)
+        .order_by(studies.c.id, instances.c.id)
+    )
+    facts: dict[int, StudyFacts] = {}
+    return [
+        DicomImage(
+            site=row.site_id,
+            study=facts.setdefault(row.study_id, _study_facts(row)),
+            instance=_instance(row),
+            sop_class_uid=row.sop_class_uid,
+        )
+        for row in rows
+    ]
+
+
+def _study_facts(row: Row[*tuple[object, ...]]) -> StudyFacts:
+    return StudyFacts(
+        uid=row.uid,
+        accession=row.accession,
+        description=row.description,
+        received_at_us=row.study_received_at,
+        has_patient=row.patient_id is not None,
+        issuer=row.issuer or "",
+        patient=row.identifier or "",
+        patient_name=row.name or "",
+        age_years=row.age_years,
+        sex=row.sex,
+        body_site=row.body_site,
+    )
+
+
+def _instance(row: Row[*tuple[object, ...]]) -> StoredInstance:
+    return StoredInstance(
+        sop_instance_uid=row.sop_instance_uid,
+        series_uid=row.series_uid,
+        modality=row.modality,
+        n_frames=row.n_frames,
+        rows=row.rows,
+        columns=row.columns,
+        sha256=row.sha256,
+        file_name=row.file_name,
+    )
