@@ -27,7 +27,9 @@ from serving.identity.permissions import PUBLIC, Address
 from serving.identity.proxies import TrustedProxies
 from serving.intake import endpoints as intake_endpoints
 from serving.intake.service import Intake
+from serving.operations import control_endpoints
 from serving.operations import endpoints as operations_endpoints
+from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.problems import RESPONSES, answer_with_problems
 from serving.protection import Protection
@@ -139,6 +141,7 @@ def create_app(
     operations: Operations,
     administration: Administration,
     gate: Gate,
+    control: ScoringControl,
     accounts: OwnAccounts | None = None,
     host_names: Collection[str] = (),
     manners: Manners | None = None,
@@ -183,6 +186,7 @@ def create_app(
     app.include_router(retrieve_endpoints.build_router(dicomweb))
     app.include_router(render_endpoints.build_router(dicomweb))
     app.include_router(uri_endpoints.build_router(dicomweb))
+    app.include_router(control_endpoints.build_router(control))
     app.include_router(
         web_endpoints.build_router(
             pages,

@@ -8,6 +8,7 @@ from serving.audit.command import audit
 from serving.catalogue.command import models
 from serving.exporting.command import export
 from serving.hosting.command import demo, serve
+from serving.hosting.worker_command import worker
 from serving.housekeeping.command import admin
 from serving.scoring.command import score
 from serving.worklist.command import simulate
@@ -15,6 +16,7 @@ from serving.worklist.command import simulate
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(score)
 app.command()(serve)
+app.command()(worker)
 app.command()(demo)
 app.command()(simulate)
 app.command()(export)

@@ -1,6 +1,7 @@
 """What an operator sets: read once from the environment and the command line, then handed on."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
@@ -15,6 +16,14 @@ from serving.sign_in_settings import SignInSettings
 RoleName = Literal["uploader", "reader", "supervisor", "operator", "auditor", "service"]
 
 SHIPPED_MODELS = Path(__file__).resolve().parents[1] / "models" / "shipped"
+
+
+class Provider(StrEnum):
+    """On what models may run."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    TENSORRT = "tensorrt"
 
 
 def _default_home() -> Path:
@@ -58,9 +67,14 @@ class Settings(SignInSettings, BaseSettings):
     )
     workers: int = Field(
         default=1,
-        ge=1,
+        ge=0,
         le=64,
-        description="Scoring processes; each holds every model in use, about 100 MB with one.",
+        description="Scoring processes; each holds every model in use, about 100 MB with one. 0: the service "
+        "scores nothing itself, `firstread worker` does.",
+    )
+    provider: Provider = Field(
+        default=Provider.CPU,
+        description="On what models run: cpu, cuda or tensorrt; refused where it is absent.",
     )
     models: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(SHIPPED_MODELS,), description="Folders of models, separated as in PATH."

@@ -29,7 +29,8 @@ Models = Annotated[
     typer.Option(exists=True, file_okay=False, help="Folder of models; may be given several times."),
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=1, max=64, help="Scoring processes.", envvar="FIRSTREAD_WORKERS")
+    int | None,
+    typer.Option(min=0, max=64, help="Scoring processes; 0: none here.", envvar="FIRSTREAD_WORKERS"),
 ]
 AllowRemote = Annotated[
     bool,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -18,6 +18,8 @@ from serving.consents.service import Consents
 from serving.dicomweb.service import DicomWeb
 from serving.errors import StartError
 from serving.hosting.home import occupied
+from serving.hosting.scoring import scoring
+from serving.hosting.watching import watching
 from serving.identity.bearer import BearerTokens
 from serving.identity.caller import Role
 from serving.identity.guesses import Guesses
@@ -29,23 +31,23 @@ from serving.intake.interrupted import clear_spool
 from serving.intake.pace import Pace
 from serving.intake.service import Intake
 from serving.intake.upload import UploadLimits
+from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.operations.storage import StorageCheck
-from serving.scoring.backlog import Backlog
-from serving.scoring.pool import ScoringPool
+from serving.scoring.durable import JobQueue, make_tables
+from serving.scoring.providers import execution_providers
+from serving.scoring.watchdog import Watchdog
 from serving.settings import Settings
 from serving.store.database import open_database
 from serving.store.opening import open_objects
 from serving.store.sites import ensure_local_site
+from serving.store.times import now_us
 from serving.studies.rendering import Renderer
 from serving.studies.service import Studies
 from serving.throttling import Buckets
 from serving.worklist.placement import Placer
 from serving.worklist.policy import PolicyError, read_policy
 from serving.worklist.service import Worklist
-
-# Asked for by name and never replaced in silence: a session that runs elsewhere is refused.
-PROVIDERS = ("CPUExecutionProvider",)
 
 
 def _guesses_of_tokens() -> Guesses:
@@ -76,26 +78,37 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
         placer = Placer(read_policy(settings.policy))
     except PolicyError as error:
         raise StartError(f"FIRSTREAD_POLICY: {error}") from error
-    with occupied(settings) as spool:
+    with occupied(settings) as spool, ExitStack() as parts:
         database = open_database(settings.database)
+        parts.callback(database.close)
         with database.writing() as connection:
             ensure_local_site(connection)
         trail = open_trail(database, settings.home, head_file=settings.audit_head)
         trail.start(version=metadata.version("firstread"))
+        parts.callback(trail.stop)
         objects = open_objects(settings)
         renderer = Renderer(objects)
+        make_tables(settings.database)
+        queue = JobQueue(database)
         clear_spool(spool, database, objects)
         registry = Registry(settings.model_folders)
-        pool = ScoringPool(settings.model_folders, workers=settings.workers, providers=PROVIDERS)
-        backlog = Backlog(
-            database=database,
-            trail=trail,
-            objects=objects,
-            pool=pool,
-            registry=registry,
-            placer=placer,
-            n_at_once=settings.workers + 1,
-        )
+        watchdog = Watchdog(database, clock=now_us)
+        parts.enter_context(watching(watchdog))
+        control = ScoringControl(database, trail, queue, watchdog, clock=now_us)
+        scorers = None
+        if settings.workers:
+            scorers = parts.enter_context(
+                scoring(
+                    settings,
+                    database=database,
+                    objects=objects,
+                    trail=trail,
+                    queue=queue,
+                    registry=registry,
+                    placer=placer,
+                    is_alone=not settings.database_url,
+                )
+            )
         intake = Intake(
             database=database,
             trail=trail,
@@ -108,16 +121,17 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
                 pace=Pace(max_s=settings.max_upload_s),
             ),
             placer=placer,
-            on_taken=backlog.wake,
+            queue=queue,
         )
         operations = Operations(
             version=metadata.version("firstread"),
-            provider=PROVIDERS[0],
+            provider=execution_providers(settings.provider)[0],
             database=database,
             registry=registry,
             storage=StorageCheck(objects, spool, min_free_bytes=settings.min_free_bytes),
-            is_scoring=lambda: backlog.is_running,
-            n_workers=lambda: len(pool.process_ids),
+            control=control,
+            is_scoring=lambda: None if scorers is None else scorers.heartbeat.is_beating,
+            n_workers=lambda: 0 if scorers is None else len(scorers.pool.process_ids),
             rejections=lambda: dict(intake.rejections),
             started_at_s=time.monotonic(),
             database_file=settings.database_file,
@@ -143,6 +157,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             studies=Studies(database, renderer, trail),
             dicomweb=DicomWeb(database, objects, trail, renderer),
             operations=operations,
+            control=control,
             administration=Administration(Tokens(database, trail), Sites(database, trail)),
             gate=identity.gate,
             accounts=identity.accounts,
@@ -154,11 +169,5 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
                 proxies=TrustedProxies.parse(",".join(settings.trusted_proxies)),
             ),
         )
-        n_taken_up = backlog.start()
-        try:
-            yield RunningService(app, intake, operations, n_taken_up, identity)
-        finally:
-            backlog.stop()
-            pool.close(finish=False)
-            trail.stop()
-            database.close()
+        n_taken_up = 0 if scorers is None else scorers.n_taken_up
+        yield RunningService(app, intake, operations, n_taken_up, identity)

@@ -5,10 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from serving.housekeeping.scoring_command import pause_scoring, resume_scoring, retry_study, stuck, workers
+
 if TYPE_CHECKING:  # the program says --help before it loads a database
     from serving.housekeeping.collection import Collected
 
 admin = typer.Typer(help="Look after what the service keeps.", no_args_is_help=True)
+for verb in (pause_scoring, resume_scoring, retry_study, workers, stuck):
+    admin.command()(verb)
 
 Home = Annotated[
     Path | None, typer.Option(help="Folder of the database and the images.", envvar="FIRSTREAD_HOME")

@@ -124,6 +124,13 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("POST", "/account/second-factor/remove"): _only(*_PEOPLE),
     ("POST", "/account/sessions/end"): _only(*_PEOPLE),
     ("GET", "/api/v1/me"): _only(*Role, token_scope=TokenScope.READ),
+    # scoring
+    ("GET", "/api/v1/operations/scoring"): _only(*_CLINICIANS, Role.OPERATOR),
+    ("POST", "/api/v1/operations/scoring/pause"): _only(Role.OPERATOR),
+    ("POST", "/api/v1/operations/scoring/resume"): _only(Role.OPERATOR),
+    ("GET", "/api/v1/operations/workers"): _only(Role.OPERATOR),
+    ("GET", "/api/v1/operations/stuck"): _only(Role.OPERATOR, Role.SUPERVISOR),
+    ("POST", "/api/v1/operations/studies/{study}/retry"): _only(Role.OPERATOR, Role.SUPERVISOR),
     # the service itself
     ("GET", "/healthz"): PUBLIC,  # asked by load balancers, which sign in nowhere
     ("GET", "/readyz"): PUBLIC,

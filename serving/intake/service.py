@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import TypeAdapter
 
@@ -28,6 +28,7 @@ from serving.store.audit_chain import Who
 from serving.store.consent import Statement, say_on_arrival
 from serving.store.database import Database
 from serving.store.idempotency import GivenAnswer, find_answer, keep_answer
+from serving.store.jobs import Job
 from serving.store.objects import ObjectStore, StoredObject
 from serving.store.queue import Placement
 from serving.store.receipt import (
@@ -43,10 +44,20 @@ from serving.store.references import unreferenced
 from serving.store.times import now_us, to_us
 from serving.store.uses import Consent
 
+if TYPE_CHECKING:  # the database has one home, the store
+    from sqlalchemy import Connection
+
 log = logging.getLogger(__name__)
 
 # Of thousands of refused files a sender reads the first; the count is always told.
 _MAX_NAMED = 1000
+
+
+class Queue(Protocol):
+    """Takes the jobs of studies that are to be scored (:class:`serving.scoring.durable.JobQueue`)."""
+
+    def enqueue(self, connection: "Connection", job: Job) -> None:
+        """Put a job into the queue in the connection's transaction."""
 
 
 class UnscoredPlacer(Protocol):
@@ -91,7 +102,7 @@ _OUTCOME = TypeAdapter(Outcome)
 class Intake:
     """Takes uploads into one database and one object store.
 
-    `on_taken` is called after a commit that added images: whoever scores need not ask again and again.
+    The job of each study that is to be scored goes into `queue` in the transaction that writes it down.
     """
 
     database: Database
@@ -100,7 +111,7 @@ class Intake:
     spool: Path
     limits: UploadLimits
     placer: UnscoredPlacer
-    on_taken: Callable[[], None] = lambda: None
+    queue: Queue
     clock: Callable[[], int] = now_us
     rejections: Counter[str] = field(default_factory=Counter)
     found_limits: Limits = field(default_factory=Limits)
@@ -183,8 +194,6 @@ class Intake:
             outcome.n_rejected,
             extra={"site": site},
         )
-        if outcome.is_new:
-            self.on_taken()
         return outcome
 
     def _commit(
@@ -221,6 +230,7 @@ class Intake:
                         site=site,
                         now_us=moment,
                         place_unscored=self.placer.unscored,
+                        enqueue=self.queue.enqueue,
                         max_images=self.found_limits.max_files_per_study,
                     )
                 except StudyFullError as error:

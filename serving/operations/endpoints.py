@@ -1,6 +1,7 @@
 """/healthz, /readyz, /metrics: for the operator and the machines that watch; each answers in bounded time."""
 
 from http import HTTPStatus
+from typing import Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, generate_latest
@@ -8,12 +9,22 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from serving.errors import Problem, ServiceError
 from serving.operations.figures import Figures
-from serving.operations.schemas import Health, ModelHealth, Readiness, ReadyCheck
+from serving.operations.schemas import (
+    Health,
+    ModelHealth,
+    Readiness,
+    ReadyCheck,
+    ScoringHealth,
+    WorkerHealth,
+)
 from serving.operations.service import Check, Operations
 from serving.operations.watch import Watch, seen_within
 
 # Load balancers and systemd give up after 5 to 10 s.
 SECONDS_TO_CHECK = 3.0
+
+# That it lives is said whatever the database does.
+_SECONDS_TO_ASK = 1.0
 
 
 def build_router(operations: Operations, metrics: CollectorRegistry) -> APIRouter:
@@ -22,16 +33,19 @@ def build_router(operations: Operations, metrics: CollectorRegistry) -> APIRoute
     Figures(operations, metrics)
     checks = {name: Watch(check) for name, check in operations.checks.items()}
     writing = Watch(lambda: generate_latest(metrics))
+    asking = Watch(lambda: _scoring(operations))
 
     # None of these waits for a thread that serves requests: all of those may wait for what is broken. (Before
     # /metrics is asked, the gate finds out by whom, and needs such a thread.)
 
     @router.get("/healthz", summary="Is it alive")
     async def read_health() -> Health:
-        """Say that the service lives, which models it holds and on what they run."""
+        """Say that the service lives, which models it holds, who scores and on what."""
+        (scoring,) = await seen_within([asking], _SECONDS_TO_ASK)
         return Health(
             version=operations.version,
             provider=operations.provider,
+            scoring=scoring or ScoringHealth(state="unknown", workers=[]),
             models=[
                 ModelHealth(
                     name=artifact.card.name,
@@ -82,3 +96,17 @@ def build_router(operations: Operations, metrics: CollectorRegistry) -> APIRoute
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+def _scoring(operations: Operations) -> ScoringHealth:
+    """Say whether scoring runs; who paused it and why is for those who are signed in."""
+    switch, living = operations.scoring_switch(), operations.live_workers()
+    state: Literal["running", "paused", "none", "unknown"] = "running" if living else "none"
+    if switch is None:
+        state = "unknown"
+    elif switch.is_paused:
+        state = "paused"
+    return ScoringHealth(
+        state=state,
+        workers=[WorkerHealth(provider=one.provider, processes=one.n_processes) for one in living],
+    )

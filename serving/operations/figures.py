@@ -52,6 +52,9 @@ class _Known:
     queue: list[QueueFigure] = field(default_factory=list)
     unscored: dict[tuple[str, str], int] = field(default_factory=dict)
     studies: dict[str, int] = field(default_factory=dict)
+    stuck: dict[str, int] = field(default_factory=dict)
+    is_paused: bool = False
+    n_live_workers: int = 0
     n_objects: int = 0
     object_bytes: int = 0
     audit_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -145,7 +148,12 @@ class Figures(Collector):
             unscored = unscored_by_reason(connection)
             n_objects, object_bytes = object_figures(connection)
         studies = self._operations.studies_by_state()
+        stuck = self._operations.stuck_by_state()
+        switch = self._operations.control.switch()
+        n_live_workers = len(self._operations.live_workers())
         with self._turn:
+            self._known.stuck, self._known.is_paused = stuck, switch.is_paused
+            self._known.n_live_workers = n_live_workers
             self._known.queue = queue
             self._known.unscored = unscored
             self._known.studies = studies
@@ -159,6 +167,16 @@ class Figures(Collector):
         for state, count in sorted(known.studies.items()):
             studies.add_metric([state], count)
         yield studies
+        stuck = GaugeMetricFamily(
+            "firstread_stuck_studies", "Studies in one state for longer than it allows.", labels=["state"]
+        )
+        for state, count in sorted(known.stuck.items()):
+            stuck.add_metric([state], count)
+        yield stuck
+        yield GaugeMetricFamily(
+            "firstread_scoring_paused", "1 while scoring is paused.", value=int(known.is_paused)
+        )
+        yield GaugeMetricFamily("firstread_live_workers", "Workers that live.", value=known.n_live_workers)
         waiting = GaugeMetricFamily(
             "firstread_queue_studies", "Studies that wait to be read.", labels=["state", "tier"]
         )

@@ -15,12 +15,30 @@ class ModelHealth(BaseModel):
     modalities: list[str]
 
 
+class WorkerHealth(BaseModel):
+    """A worker that lives, and on what it runs."""
+
+    provider: str
+    processes: int
+
+
+class ScoringHealth(BaseModel):
+    """Whether studies are being scored.
+
+    `paused` by a person; `none`: nobody scores; `unknown`: the database does not say.
+    """
+
+    state: Literal["running", "paused", "none", "unknown"]
+    workers: list[WorkerHealth]
+
+
 class Health(BaseModel):
     """That the service lives, and what it is."""
 
     status: Literal["alive"] = "alive"
     version: str
     provider: str
+    scoring: ScoringHealth
     models: list[ModelHealth]
     refused_models: list[str]
     seconds_up: float

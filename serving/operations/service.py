@@ -7,10 +7,13 @@ from pathlib import Path
 
 from models.artifact import Artifact
 from models.registry import Registry
+from serving.operations.control import ScoringControl
 from serving.operations.storage import StorageCheck
 from serving.store.database import Database
 from serving.store.schema import NEWEST, revision_of
 from serving.store.studies import count_by_state
+from serving.store.switch import Switch
+from serving.store.workers import Worker
 from serving.telemetry.faults import describe
 
 
@@ -27,8 +30,9 @@ class Check:
 class Operations:
     """Answers an operator.
 
-    `is_scoring` says whether somebody works on the backlog, `n_workers` how many scoring processes run now;
-    `database_file` is that of SQLite.
+    `control` knows the workers of all processes; `n_workers` says how many scoring processes run in this one,
+    `is_scoring` whether this one's worker lives, which is None where others score; `database_file` is that of
+    SQLite.
     """
 
     version: str
@@ -36,7 +40,8 @@ class Operations:
     database: Database
     registry: Registry
     storage: StorageCheck
-    is_scoring: Callable[[], bool]
+    control: ScoringControl
+    is_scoring: Callable[[], bool | None]
     n_workers: Callable[[], int]
     rejections: Callable[[], dict[str, int]]
     started_at_s: float
@@ -90,10 +95,38 @@ class Operations:
             "storage", is_good=problem is None, detail=problem or f"writable, at {self.storage.place}"
         )
 
+    def scoring_switch(self) -> Switch | None:
+        """Say whether scoring is paused, None if the database cannot be asked."""
+        try:
+            return self.control.switch()
+        except self.database.failures:
+            return None
+
+    def live_workers(self) -> list[Worker]:
+        """Give who scores now, nobody if the database cannot be asked."""
+        try:
+            return [worker for worker in self.control.workers() if worker.state == "live"]
+        except self.database.failures:
+            return []
+
+    def stuck_by_state(self) -> dict[str, int]:
+        """Give how many studies are stuck in each state."""
+        return self.control.watchdog.counts()
+
     def _scoring_check(self) -> Check:
-        if not self.is_scoring():
-            return Check("scoring", is_good=False, detail="nobody works on the backlog; restart the service")
-        return Check("scoring", is_good=True, detail=f"{self.n_workers()} processes")
+        is_scoring = self.is_scoring()
+        if is_scoring is False:
+            return Check(
+                "scoring", is_good=False, detail="this process's worker is gone; restart the service"
+            )
+        switch = self.scoring_switch()
+        if switch is not None and switch.is_paused:  # studies are taken and read all the same
+            return Check("scoring", is_good=True, detail="paused by an operator")
+        if is_scoring:
+            return Check("scoring", is_good=True, detail=f"{self.n_workers()} processes")
+        n_live = len(self.live_workers())
+        detail = f"{n_live} workers" if n_live else "no worker lives: studies are queued unscored"
+        return Check("scoring", is_good=True, detail=detail)
 
     def _models_check(self) -> Check:
         labels = [artifact.label for artifact in self.models()]

@@ -7,12 +7,14 @@ up all studies instead.
 """
 
 import contextlib
+import itertools
 import os
 import queue
 import signal
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,6 +29,9 @@ SECONDS_PER_FRAME = 2.0
 
 # Studies that wait in memory for a worker, for each worker; `submit` blocks beyond.
 WAITING_PER_WORKER = 8
+
+# Behind every study that still waits.
+_LAST = float("inf")
 
 
 class ScoringPool:
@@ -56,7 +61,8 @@ class ScoringPool:
         self._models = tuple(models)
         self._providers = None if providers is None else tuple(providers)
         self._seconds_per_study = seconds_per_study
-        self._tasks: queue.Queue[_Task | None] = queue.Queue(maxsize=n_workers * WAITING_PER_WORKER)
+        self._tasks: queue.PriorityQueue[_Task] = queue.PriorityQueue(n_workers * WAITING_PER_WORKER)
+        self._numbers = itertools.count()
         self._is_closed = threading.Event()
         self._closing = threading.Lock()
         self._workers = [Worker(self._models, self._providers) for _ in range(n_workers)]
@@ -67,8 +73,8 @@ class ScoringPool:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, study: Study, model: str | None = None) -> Future[StudyScore]:
-        """Queue a study; waits while too many are queued.
+    def submit(self, study: Study, model: str | None = None, *, due_at_us: int = 0) -> Future[StudyScore]:
+        """Queue a study; waits while too many are queued. Of those queued, the first due is scored first.
 
         Parameters
         ----------
@@ -76,6 +82,8 @@ class ScoringPool:
             Its frames are read by the worker.
         model : str or None
             ``NAME`` or ``NAME@VERSION``; None takes the one in charge.
+        due_at_us : int, us
+            When it is due; of equal ones the first to come is the first.
 
         Returns
         -------
@@ -87,7 +95,7 @@ class ScoringPool:
         RuntimeError
             If the pool is closed.
         """
-        task = _Task(study, model)
+        task = _Task(due_at_us, next(self._numbers), study, model)
         with self._closing:
             if self._is_closed.is_set():
                 raise RuntimeError("the pool is closed")
@@ -107,7 +115,7 @@ class ScoringPool:
             for worker in self._workers:
                 worker.kill()
         for _ in self._threads:
-            self._tasks.put(None)
+            self._tasks.put(_Task(_LAST, next(self._numbers)))
         for thread in self._threads:
             thread.join()
         self._cancel_waiting()
@@ -128,16 +136,14 @@ class ScoringPool:
     def _cancel_waiting(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                task = self._tasks.get_nowait()
-                if task is not None:
-                    task.future.cancel()
+                self._tasks.get_nowait().future.cancel()
 
     def _serve(self, worker: Worker) -> None:
         if hasattr(signal, "pthread_sigmask"):
             # Processes inherit the mask: Ctrl-C reaches this process alone, which then ends its workers.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         worker.start()
-        while (task := self._tasks.get()) is not None:
+        while (task := self._tasks.get()).study is not None:
             if not task.future.set_running_or_notify_cancel():
                 continue
             n_frames = sum(len(series.frames) for series in task.study.series)
@@ -151,8 +157,12 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@dataclass(order=True, slots=True)
 class _Task:
-    def __init__(self, study: Study, model: str | None) -> None:
-        self.study = study
-        self.model = model
-        self.future: Future[StudyScore] = Future()
+    """A study that waits, or the sign that nothing more comes."""
+
+    due_at_us: float
+    number: int
+    study: Study | None = field(default=None, compare=False)
+    model: str | None = field(default=None, compare=False)
+    future: Future[StudyScore] = field(default_factory=Future, compare=False)

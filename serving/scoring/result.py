@@ -87,7 +87,8 @@ class StudyScore:
     order of the model's classes. `novelty` above 1 made the model abstain. `quality` is in 0 to 1, None
     where it is not measured (:mod:`serving.scoring.quality`). `context` is what of the patient counted, None
     where the model looks at the picture alone. `is_taken_as_named_only`: the model is for other modalities,
-    and scored it because a person named it.
+    and scored it because a person named it. `was_interrupted`: its process died, which may be the study's
+    doing or not.
     """
 
     study_uid: str
@@ -106,6 +107,7 @@ class StudyScore:
     unread: tuple[Unread, ...] = ()
     context: ContextUse | None = None
     is_taken_as_named_only: bool = False
+    was_interrupted: bool = False
     purpose: str = PURPOSE
 
 

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing import current_process, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -77,7 +78,8 @@ class Worker:
             score = connection.recv()
         except (EOFError, OSError):
             code = self._end()
-            return _failed(study, f"could not be scored: its worker died ({_cause(code)})", started)
+            failed = _failed(study, f"could not be scored: its worker died ({_cause(code)})", started)
+            return replace(failed, was_interrupted=True)
         assert isinstance(score, StudyScore)
         return score
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from data.dicom.writing import uid_of_digest
+from serving.store.jobs import Enqueue, open_job
 from serving.store.queue import Placement, place, place_no_later
 from serving.store.references import hold_references
 from serving.store.tables import instances, objects, patients, series, studies
@@ -113,9 +114,10 @@ def record(
     site: str,
     now_us: int,
     place_unscored: Callable[[int, str], Placement],
+    enqueue: Enqueue,
     max_images: int,
 ) -> Receipt:
-    """Write one study down and give it a place in the queue.
+    """Write one study down, give it a place in the queue and, if it is to be scored, a job.
 
     Parameters
     ----------
@@ -129,6 +131,8 @@ def record(
         When it arrived.
     place_unscored : callable
         Gives the place of a study without a score from the time it was received and its priority.
+    enqueue : callable
+        Puts the study's job into the queue, in the same transaction.
     max_images : int
         How many a study may have, over all its arrivals.
 
@@ -160,13 +164,20 @@ def record(
     elif n_new or priority != known.priority:
         place_no_later(connection, site=site, study_id=study_id, placement=placement)
     changes: dict[str, object] = {"priority": priority, "n_images": n_before + n_new}
+    needs_job = known is None
     if known is not None:
         changes |= {name: getattr(arrived, name) for name in _CONTEXT_FIELDS if getattr(known, name) is None}
         # A scored study whose doctor now asks for more is scored again: its reason line speaks of both.
         if n_new or (priority != known.priority and state not in {"received", "scoring"}):
             state = "received"
             changes |= {"revision": known.revision + 1, "n_attempts": 0, "reason": None, "problem": None}
+            changes |= {"state_since": now_us}
+            needs_job = True
+        elif priority != known.priority and state == "received":
+            needs_job = True  # the one it has waits at its old place
     connection.execute(update(studies).where(studies.c.id == study_id).values(state=state, **changes))
+    if needs_job:
+        enqueue(connection, open_job(connection, study_id))
     return Receipt(key, arrived.uid, state, n_before + n_new, n_new)
 
 
@@ -217,6 +228,7 @@ def _insert_study(
             revision=1,
             n_attempts=0,
             n_images=0,
+            state_since=now_us,
             **context,
         )
         .returning(studies.c.id)

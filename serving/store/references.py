@@ -40,3 +40,9 @@ def forget_object(connection: Connection, sha256: str) -> None:
 def count_referenced(connection: Connection) -> int:
     """Give how many objects the images of all sites refer to."""
     return connection.execute(select(func.count(distinct(instances.c.sha256)))).scalar_one()
+
+
+def newest_objects(connection: Connection, *, limit: int) -> list[str]:
+    """Give the hashes of the images that came last."""
+    query = select(instances.c.sha256).order_by(instances.c.id.desc()).limit(limit)
+    return list(connection.execute(query).scalars())

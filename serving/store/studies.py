@@ -6,10 +6,10 @@ no model is for it) or `failed`. Whatever its state, it stays in the queue.
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, select
 
 from serving.store.queue import Placement, placement_of
-from serving.store.tables import instances, patients, queue_entries, studies
+from serving.store.tables import instances, patients, studies
 from serving.store.tenancy import Scope, within
 
 
@@ -86,87 +86,11 @@ def find_uid(connection: Connection, *, scope: Scope, key: str) -> tuple[str, st
     return None if row is None else (row.uid, row.site_id)
 
 
-def claim_next(connection: Connection, *, max_attempts: int) -> StoredStudy | None:
-    """Take the study that is due first of those that wait for a score, over all sites; None if none does.
-
-    A study that was begun `max_attempts` times and never finished has stopped its process each time: it is
-    marked as failed and left to the reader.
-    """
-    worn_out = (
-        select(studies.c.id)
-        .where(studies.c.state == "received", studies.c.n_attempts >= max_attempts)
-        .with_for_update(skip_locked=True)
-    )
-    connection.execute(
-        update(studies)
-        .where(studies.c.id.in_(worn_out))
-        .values(
-            state="failed",
-            reason="model-failed",
-            problem=f"stopped its scoring process {max_attempts} times",
-        )
-    )
-    study_id = connection.execute(
-        select(studies.c.id)
-        .join(queue_entries, queue_entries.c.study_id == studies.c.id)
-        .where(studies.c.state == "received")
-        .order_by(queue_entries.c.due_at, studies.c.id)
-        .limit(1)
-        .with_for_update(
-            of=studies, skip_locked=True
-        )  # what another process takes just now is not waited for
-    ).scalar_one_or_none()
-    if study_id is None:
-        return None
-    connection.execute(
-        update(studies)
-        .where(studies.c.id == study_id)
-        .values(state="scoring", n_attempts=studies.c.n_attempts + 1)
-    )
-    return _find(connection, studies.c.id == study_id)
-
-
-def hand_back(connection: Connection, study_ids: list[int]) -> None:
-    """Let studies wait for a score again whose scoring was called off; it does not count as an attempt."""
-    connection.execute(
-        update(studies)
-        .where(studies.c.id.in_(study_ids), studies.c.state == "scoring")
-        .values(state="received", n_attempts=studies.c.n_attempts - 1)
-    )
-
-
-def recover(connection: Connection) -> int:
-    """Let every study wait for a score again that a process left half-done or that had no model then.
-
-    Gives their number. Called at a start, when no scoring can be under way. To have found no model is no
-    attempt: else a study would be called failed after a few starts, and no later model would see it.
-    """
-    had_no_model = studies.c.reason == "no-model"
-    return connection.execute(
-        update(studies)
-        .where(or_(studies.c.state == "scoring", had_no_model))
-        .values(
-            state="received",
-            n_attempts=case((had_no_model, 0), else_=studies.c.n_attempts),
-            reason=None,
-            problem=None,
-        )
-    ).rowcount
-
-
-def mark(
-    connection: Connection, study: StoredStudy, *, state: str, reason: str | None, problem: str | None
-) -> str | None:
-    """Set the state in which a study's scoring ended, and give the priority it has by now.
-
-    None if the study was opened again meanwhile: then nothing is set, and the study waits for another score.
-    """
-    return connection.execute(
-        update(studies)
-        .where(studies.c.id == study.id, studies.c.revision == study.revision, studies.c.state == "scoring")
-        .values(state=state, reason=reason, problem=problem)
-        .returning(studies.c.priority)
-    ).scalar_one_or_none()
+def find_by_id(connection: Connection, study_id: int) -> StoredStudy:
+    """Give a study, of whatever site, for those who score it."""
+    found = _find(connection, studies.c.id == study_id)
+    assert found is not None
+    return found
 
 
 def count_by_state(connection: Connection) -> dict[str, int]:

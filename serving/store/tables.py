@@ -61,7 +61,8 @@ patients = Table(
 
 # `key` stands in addresses and cannot be guessed; `id` is the order of arrival. `revision` counts the
 # times it was opened, by an image or a higher priority: a score belongs to one revision. `n_attempts`
-# counts scorings begun, so that a study that kills its worker is not tried for ever.
+# counts scorings begun, so that a study that kills its worker is not tried for ever. `job` numbers its jobs,
+# of which the last alone counts (0: none yet), `worker` is who is at it (:mod:`serving.store.jobs`).
 studies = Table(
     "studies",
     metadata,
@@ -87,11 +88,14 @@ studies = Table(
     Column("n_images", Integer, nullable=False),
     Column("reason", String(64), nullable=True),
     Column("problem", Text, nullable=True),
+    Column("job", Integer, nullable=False, server_default="0"),
+    Column("worker", String(64), nullable=True),
+    Column("state_since", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("site_id", "uid"),
     CheckConstraint("state IN ('received', 'scoring', 'scored', 'abstained', 'failed')", name="state"),
     CheckConstraint("priority IN ('stat', 'urgent', 'routine')", name="priority"),
 )
-Index("ix_studies_state", studies.c.state)
+Index("ix_studies_state_state_since", studies.c.state, studies.c.state_since)
 
 objects = Table(
     "objects",

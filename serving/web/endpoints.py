@@ -64,6 +64,7 @@ def build_router(
             is_first=cursor is None,
             has_models=bool(operations.models()),
             may_send=gate.table["POST", "/send"].allows(caller),
+            paused_because=_paused_because(operations),
         )
 
     @router.get("/studies/{study}")
@@ -129,6 +130,11 @@ def build_router(
         )
 
     return router
+
+
+def _paused_because(operations: Operations) -> str | None:
+    switch = operations.scoring_switch()
+    return switch.reason if switch is not None and switch.is_paused else None
 
 
 def _failure(pages: Pages, request: Request, words: Wording, error: ServiceError) -> HTMLResponse:

@@ -71,6 +71,7 @@ class Wording:
     nothing_taken: str
     unread: str
     no_models: str
+    scoring_paused: str
     failed_title: str
     day: str
     hour: str
@@ -175,6 +176,7 @@ _ENGLISH = Wording(
     remedy="What to do",
     nothing_taken="None of the files could be taken.",
     unread="Scored without these files, whose pixels could not be read:",
+    scoring_paused="Scoring is paused: {reason}. Studies are listed in the order of arrival and priority.",
     no_models="There is no model: studies are queued in the order of arrival and priority.",
     failed_title="That did not work",
     day="{n} d",
@@ -261,6 +263,7 @@ _CHINESE = Wording(
     remedy="处理办法",
     nothing_taken="所有文件均未能接收。",
     unread="以下文件的像素无法读取，评分时未使用：",
+    scoring_paused="评分已暂停：{reason}。检查按到达时间和优先级排列。",
     no_models="没有可用模型：检查按到达时间和优先级排队。",
     failed_title="操作未成功",
     day="{n}天",

@@ -89,6 +89,7 @@ def _receive(connection: Connection, number: int) -> str:
         site=LOCAL_SITE,
         now_us=number,
         place_unscored=lambda at_us, _: Placement(at_us, "urgent", "not scored yet", "尚未评分", "1"),
+        enqueue=lambda _connection, _job: None,
         max_images=10,
     )
     return uid

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sqlalchemy import Connection
 from starlette.testclient import TestClient
 
 from data.study import Study
@@ -28,12 +29,16 @@ from serving.identity.tokens import Tokens
 from serving.intake.gather import Limits
 from serving.intake.service import Intake
 from serving.intake.upload import UploadLimits
+from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.operations.storage import StorageCheck
-from serving.scoring.backlog import Backlog
+from serving.scoring.pipeline import Pipeline
+from serving.scoring.recording import Recorder
 from serving.scoring.result import StudyScore
 from serving.scoring.scorer import Scorer
+from serving.scoring.watchdog import Watchdog
 from serving.store.database import Database, open_database
+from serving.store.jobs import Job
 from serving.store.local_objects import LocalObjects
 from serving.store.sites import ensure_local_site
 from serving.store.times import now_us
@@ -53,16 +58,36 @@ class PoolInThread:
     def __init__(self, models: Path) -> None:
         self._scorer = Scorer([models])
 
-    def submit(self, study: Study, model: str | None = None) -> Future[StudyScore]:
+    def submit(self, study: Study, model: str | None = None, *, due_at_us: int = 0) -> Future[StudyScore]:
+        del due_at_us
         future: Future[StudyScore] = Future()
         future.set_result(self._scorer.score(study, model))
         return future
 
 
+class JobsInMemory:
+    """Keeps jobs until the test has them done; one whose transaction was rolled back counts for nothing."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Job, float]] = []
+
+    def enqueue(self, connection: Connection, job: Job, *, delay_s: float = 0.0) -> None:
+        assert connection.in_transaction()
+        self.jobs.append((job, delay_s))
+
+    def take(self) -> list[Job]:
+        """Give all that wait, the first due first, however long they should have been put off."""
+        taken = sorted((job for job, _ in self.jobs), key=lambda job: job.due_at_us)
+        self.jobs.clear()
+        return taken
+
+
 @dataclass
 class Service:
     client: TestClient
-    backlog: Backlog
+    pipeline: Pipeline
+    queue: JobsInMemory
+    control: ScoringControl
     database: Database
     objects: LocalObjects
     intake: Intake
@@ -71,10 +96,10 @@ class Service:
     operations: Operations
 
     def score_all(self) -> None:
-        """Score whatever waits, as the backlog's thread does."""
-        while self.backlog._hand_over():
-            pass
-        self.backlog._record_results()
+        """Score whatever waits, as a worker does."""
+        while jobs := self.queue.take():
+            for job in jobs:
+                self.pipeline.run(job)
 
 
 @contextmanager
@@ -104,16 +129,16 @@ def in_process(
     renderer = Renderer(objects)
     registry = Registry([models])
     placer = Placer(read_policy())
-    backlog = Backlog(
+    queue = JobsInMemory()
+    pipeline = Pipeline(
         database=database,
-        trail=trail,
         objects=objects,
+        queue=queue,
         pool=PoolInThread(models),
-        registry=registry,
-        placer=placer,
-        n_at_once=2,
+        recorder=recorder_of(trail, registry, placer, clock=clock),
         clock=clock,
     )
+    control = ScoringControl(database, trail, queue, Watchdog(database, clock=clock), clock=clock)
     intake = Intake(
         database=database,
         trail=trail,
@@ -123,6 +148,7 @@ def in_process(
         found_limits=found_limits,
         placer=placer,
         clock=clock,
+        queue=queue,
     )
     operations = Operations(
         version="test",
@@ -130,6 +156,7 @@ def in_process(
         database=database,
         registry=registry,
         storage=StorageCheck(objects, spool, min_free_bytes=0),
+        control=control,
         is_scoring=lambda: True,
         n_workers=lambda: 1,
         rejections=lambda: dict(intake.rejections),
@@ -149,15 +176,30 @@ def in_process(
         dicomweb=DicomWeb(database, objects, trail, renderer),
         operations=operations,
         administration=Administration(Tokens(database, trail), Sites(database, trail)),
+        control=control,
         gate=identity.gate if make_gate is None else make_gate(trail),
         accounts=identity.accounts,
         host_names=["testserver"],
         manners=manners,
     )
     with TestClient(app, raise_server_exceptions=False) as client:
-        yield Service(client, backlog, database, objects, intake, trail, identity, operations)
+        yield Service(
+            client, pipeline, queue, control, database, objects, intake, trail, identity, operations
+        )
     trail.stop()
     database.close()
+
+
+def recorder_of(
+    trail: AuditTrail,
+    registry: Registry,
+    placer: Placer,
+    *,
+    worker: str = "a-worker",
+    clock: Callable[[], int] = now_us,
+) -> Recorder:
+    artifacts = {(one.card.name, one.card.version): one for one in registry.artifacts()}
+    return Recorder(trail=trail, artifacts=artifacts, placer=placer, worker=worker, clock=clock)
 
 
 def photograph(red: int, *, blue: int = 0, side: int = 64, coding: str = "JPEG") -> bytes:

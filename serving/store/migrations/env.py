@@ -4,7 +4,8 @@ from alembic import context
 
 import serving.store.access_tables
 import serving.store.identity_tables
-import serving.store.reading_tables  # noqa: F401 - their tables stand in the same metadata
+import serving.store.reading_tables
+import serving.store.work_tables  # noqa: F401 - their tables stand in the same metadata
 from serving.store.tables import metadata
 
 context.configure(

@@ -20,6 +20,7 @@ LEAVES_A_ROW = {
     ("POST", "/send"): Action.RECEIVED,
     ("GET", "/api/v1/worklist"): Action.VIEWED_LIST,
     ("GET", "/"): Action.VIEWED_LIST,
+    ("GET", "/api/v1/operations/stuck"): Action.VIEWED_LIST,
     ("GET", STUDY): Action.VIEWED_STUDY,
     ("GET", "/studies/{study}"): Action.VIEWED_STUDY,
     ("GET", f"{STUDY}/consent"): Action.VIEWED_STUDY,
@@ -37,6 +38,11 @@ BODY: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 SHOWS_NO_STUDY = {
+    ("GET", "/api/v1/operations/scoring"): "whether scoring runs",
+    ("POST", "/api/v1/operations/scoring/pause"): "no study; its row is tested with scoring's control",
+    ("POST", "/api/v1/operations/scoring/resume"): "no study; its row is tested with scoring's control",
+    ("POST", "/api/v1/operations/studies/{study}/retry"): "its row is tested with scoring's control",
+    ("GET", "/api/v1/operations/workers"): "who scores",
     ("GET", "/api/v1/sites"): "names of sites",
     ("POST", "/api/v1/sites"): "a new site; its row is tested with the sites",
     ("PATCH", "/api/v1/sites/{site}"): "another name for a site; its row is tested with the sites",

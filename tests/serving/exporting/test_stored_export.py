@@ -247,6 +247,7 @@ def test_a_withdrawal_and_an_export_at_once_see_each_other(place: Place) -> None
             site=LOCAL_SITE,
             now_us=1,
             place_unscored=in_four_hours,
+            enqueue=lambda _connection, _job: None,
             max_images=9,
         )
         held = hold_study(connection, scope=everywhere, key=done.study_key)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection
 
 from serving.store.database import Database, open_database
+from serving.store.jobs import Job
 from serving.store.queue import Placement
 from serving.store.receipt import ArrivedInstance, ArrivedStudy, Receipt, record
 from serving.store.sites import LOCAL_SITE, ensure_local_site
@@ -56,13 +57,21 @@ def in_four_hours(received_at_us: int, priority: str) -> Placement:
 
 
 def receive(
-    connection: Connection, arrived: ArrivedStudy, *, now_us: int = 0, max_images: int = 100
+    connection: Connection,
+    arrived: ArrivedStudy,
+    *,
+    now_us: int = 0,
+    max_images: int = 100,
+    jobs: list[Job] | None = None,
 ) -> Receipt:
+    """Write a study down; the job that it gets, if any, is put into `jobs`."""
+    kept: list[Job] = [] if jobs is None else jobs
     return record(
         connection,
         arrived,
         site=LOCAL_SITE,
         now_us=now_us,
         place_unscored=in_four_hours,
+        enqueue=lambda _connection, job: kept.append(job),
         max_images=max_images,
     )

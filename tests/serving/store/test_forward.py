@@ -159,6 +159,7 @@ def _goes_on(database: Database) -> None:
             site="local",
             now_us=99,
             place_unscored=in_four_hours,
+            enqueue=lambda _connection, _job: None,
             max_images=9,
         )
         assert (receipt.study_key, receipt.n_images, receipt.state) == ("k1", 4, "received")
@@ -259,6 +260,7 @@ def _one_study(connection: Connection) -> None:
         site="local",
         now_us=0,
         place_unscored=in_four_hours,
+        enqueue=lambda _connection, _job: None,
         max_images=9,
     )
 

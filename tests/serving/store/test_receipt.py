@@ -3,10 +3,11 @@ from dataclasses import replace
 from sqlalchemy import func, select
 
 from serving.store import queue
-from serving.store.queue import Placement, placement_of
+from serving.store.jobs import Job, begin, end
+from serving.store.queue import Placement
 from serving.store.receipt import ArrivedPatient, ArrivedStudy
 from serving.store.sites import LOCAL_SITE
-from serving.store.studies import claim_next, find_study, mark
+from serving.store.studies import find_study
 from serving.store.tables import instances, objects, queue_entries, studies
 from serving.store.tenancy import Scope
 from tests.serving.store.databases import Place
@@ -36,33 +37,23 @@ def test_the_same_images_twice_give_one_study(place: Place) -> None:
 
 
 def test_a_late_image_opens_a_scored_study_again_without_moving_it_back(place: Place) -> None:
+    jobs: list[Job] = []
     with opened(place) as database, database.writing() as connection:
-        receipt = receive(connection, study("s", image("a")))
-        claimed = claim_next(connection, max_attempts=3)
-        assert claimed is not None
-        mark(connection, claimed, state="scored", reason=None, problem=None)
+        receipt = receive(connection, study("s", image("a")), jobs=jobs)
+        begun = begin(connection, jobs[0], worker="w", now_us=1)
+        assert begun is not None
+        end(connection, jobs[0], worker="w", state="scored", reason=None, problem=None, now_us=2)
         soon = Placement(5 * MINUTE_US, "critical", "melanoma", "黑色素瘤", "test")
-        queue.place(connection, site=LOCAL_SITE, study_id=claimed.id, placement=soon)
+        queue.place(connection, site=LOCAL_SITE, study_id=begun.study.id, placement=soon)
 
-        late = receive(connection, study("s", image("b")), now_us=MINUTE_US)
+        late = receive(connection, study("s", image("b")), now_us=MINUTE_US, jobs=jobs)
 
         assert (late.state, late.n_images) == ("received", 2)
         found = find_study(connection, scope=LOCAL, key=receipt.study_key)
         assert found is not None
         assert found.revision == 2
         assert found.placement == soon
-
-
-def test_a_score_of_fewer_images_than_there_are_is_dropped(place: Place) -> None:
-    with opened(place) as database, database.writing() as connection:
-        receive(connection, study("s", image("a")))
-        claimed = claim_next(connection, max_attempts=3)
-        assert claimed is not None
-        receive(connection, study("s", image("b")))
-        assert mark(connection, claimed, state="scored", reason=None, problem=None) is None
-        again = claim_next(connection, max_attempts=3)
-        assert again is not None
-        assert len(again.instances) == 2
+        assert jobs[1] == Job(receipt.study_key, 2, 2, 5 * MINUTE_US)
 
 
 def test_a_priority_only_ever_rises_and_counts_at_once(place: Place) -> None:
@@ -106,17 +97,3 @@ def test_another_site_sees_nothing_of_it(place: Place) -> None:
     with opened(place) as database, database.writing() as connection:
         receipt = receive(connection, study("s"))
         assert find_study(connection, scope=Scope.of("elsewhere"), key=receipt.study_key) is None
-
-
-def test_a_study_that_stops_its_process_each_time_is_left_to_the_reader(place: Place) -> None:
-    with opened(place) as database, database.writing() as connection:
-        receipt = receive(connection, study("s"))
-        for _ in range(3):
-            claimed = claim_next(connection, max_attempts=3)
-            assert claimed is not None
-            connection.execute(studies.update().values(state="received"))  # as a start after a crash does
-        assert claim_next(connection, max_attempts=3) is None
-        found = find_study(connection, scope=LOCAL, key=receipt.study_key)
-        assert found is not None
-        assert (found.state, found.reason) == ("failed", "model-failed")
-        assert placement_of(connection, site=LOCAL_SITE, study_id=found.id).due_at_us == 240 * MINUTE_US

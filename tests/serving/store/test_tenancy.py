@@ -43,11 +43,18 @@ OF_A_SITE = {
 # Who reads rows of a site without a scope, and why that gives nothing away. Whoever adds one says why.
 READS_OVER_ALL_SITES = {
     ("audit", "*"): "the trail is one chain over all sites; whoever may read it may read all of it",
-    ("studies", "claim_next"): "scoring works for all sites, and shows nobody anything",
-    ("studies", "hand_back"): "the same",
-    ("studies", "recover"): "the same",
-    ("studies", "mark"): "the same; by the row's own key",
+    ("studies", "find_by_id"): "scoring works for all sites, and shows nobody anything",
+    ("jobs", "open_job"): "the same",
+    ("jobs", "begin"): "the same",
+    ("jobs", "put_off"): "the same",
+    ("jobs", "hand_back"): "the same",
+    ("jobs", "end"): "the same",
+    ("jobs", "jobless"): "the same",
+    ("jobs", "modelless"): "the same",
+    ("jobs", "let_wait_again"): "the same; by the row's own key, which was found within a scope",
+    ("stuck", "count_long_in_state"): "a number without a site, for the operator",
     ("studies", "count_by_state"): "a number without a site, for the operator",
+    ("figures", "*"): "numbers and times without a site, for the operator",
     ("references", "*"): "whether anybody refers to an object, which all sites share",
     ("receipt", "unknown_objects"): "the same",
     ("exports", "begin"): "writes rows of each study's own site, and reads none",
@@ -74,7 +81,13 @@ def _fill(connection: Connection, site: str) -> None:
     patient = receipt.ArrivedPatient("", "P1", f"Patient of {site}")
     arrived = receipt.ArrivedStudy("1.2", "XC", "routine", study("s").instances, patient=patient)
     done = receipt.record(
-        connection, arrived, site=site, now_us=5, place_unscored=in_four_hours, max_images=9
+        connection,
+        arrived,
+        site=site,
+        now_us=5,
+        place_unscored=in_four_hours,
+        enqueue=lambda _connection, _job: None,
+        max_images=9,
     )
     (study_id,) = connection.execute(
         tables.studies.select().where(tables.studies.c.key == done.study_key)
