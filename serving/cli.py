@@ -1,14 +1,18 @@
 """The program `firstread`: each verb lives in the room it belongs to and is put together here."""
 
+import sys
+
 import typer
 
 from serving.administration.sites.command import sites
 from serving.administration.tokens.command import tokens
 from serving.audit.command import audit
 from serving.catalogue.command import models
+from serving.configuring.command import config
+from serving.errors import StartError
 from serving.exporting.command import export
-from serving.hosting.command import demo, serve
 from serving.hosting.worker_command import worker
+from serving.hosting.command import ConfigFile, demo, serve, take_config_file
 from serving.housekeeping.command import admin
 from serving.scoring.command import score
 from serving.worklist.command import simulate
@@ -25,13 +29,19 @@ admin.add_typer(tokens, name="tokens")
 admin.add_typer(sites, name="sites")
 app.add_typer(admin, name="admin")
 app.add_typer(audit, name="audit")
+app.add_typer(config, name="config")
 
 
 @app.callback()
-def firstread() -> None:
+def firstread(*, config_file: ConfigFile = None) -> None:
     """Read every incoming study first: score images, order the queue. For prioritisation only."""
+    take_config_file(config_file)
 
 
 def main() -> None:
-    """Run the program."""
-    app()
+    """Run the program; what keeps it from starting is told in one sentence."""
+    try:
+        app()
+    except StartError as error:
+        typer.echo(f"firstread: {error}", err=True)
+        sys.exit(1)

@@ -3,13 +3,15 @@
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 import platformdirs
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from serving.settings_file import given_elsewhere
 from serving.sign_in_settings import SignInSettings
 
 # Those of serving.identity.caller; a test holds the two together.
@@ -30,6 +32,20 @@ def _default_home() -> Path:
     return Path(platformdirs.user_data_dir("firstread", appauthor=False))
 
 
+class _Files(PydanticBaseSettingsSource):
+    """The files of :mod:`serving.settings_file`, as a source of settings."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
+        """Give nothing field by field: :meth:`__call__` gives all."""
+        del field
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Give the settings that stand in files."""
+        found = given_elsewhere(self.settings_cls.model_fields)
+        return {name: given.value for name, given in found.items()}
+
+
 class Settings(SignInSettings, BaseSettings):
     """The service's settings; each is also an environment variable ``FIRSTREAD_<NAME>``.
 
@@ -44,6 +60,18 @@ class Settings(SignInSettings, BaseSettings):
     """
 
     model_config = SettingsConfigDict(env_prefix="FIRSTREAD_", frozen=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - none are read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read what the program gives, then the environment, then files (:mod:`serving.settings_file`)."""
+        return init_settings, env_settings, _Files(settings_cls)
 
     home: Path = Field(
         default_factory=_default_home, description="Database and images; made if it does not exist."

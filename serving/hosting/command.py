@@ -32,6 +32,10 @@ Workers = Annotated[
     int | None,
     typer.Option(min=0, max=64, help="Scoring processes; 0: none here.", envvar="FIRSTREAD_WORKERS"),
 ]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", dir_okay=False, help="TOML file of settings; else FIRSTREAD_CONFIG names it."),
+]
 AllowRemote = Annotated[
     bool,
     typer.Option(
@@ -56,6 +60,7 @@ def serve(
     models: Models = None,
     workers: Workers = None,
     allow_remote: AllowRemote = False,
+    config: ConfigFile = None,
     without_sign_in: WithoutSignIn = False,
 ) -> None:
     """Receive studies, score them and order the worklist, until Ctrl-C.
@@ -67,6 +72,7 @@ def serve(
     from serving.hosting.tls import tls_of
     from serving.telemetry.logs import LogTerms, start_logs
 
+    take_config_file(config)
     with one_sentence_on_failure():
         settings = read_settings(
             host=host, port=port, home=home, models=tuple(models) if models else None, workers=workers
@@ -183,31 +189,23 @@ def one_sentence_on_failure() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def take_config_file(file: Path | None) -> None:
+    """Let this process, and those it starts, read their settings from `file` too."""
+    if file is not None:
+        os.environ["FIRSTREAD_CONFIG"] = str(file.absolute())
+
+
 def read_settings(**given: object) -> "Settings":
-    """Read the settings from the environment, with what the command line gives before them.
+    """Read the settings from environment and files, with what the command line gives before them.
 
     Raises
     ------
     StartError
-        If a value is not one the setting takes; names the setting.
+        If a value is not one the setting takes; names the setting and where it stands.
     """
-    from pydantic import ValidationError
+    from serving.settings_reading import read_settings as read
 
-    from serving.errors import StartError
-    from serving.settings import Settings
-
-    try:
-        return Settings.model_validate(
-            Settings().model_dump() | {name: value for name, value in given.items() if value is not None}
-        )
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = "_".join(str(part) for part in first["loc"])
-        # What was given as an address may hold a key or a password, and this goes into a log.
-        is_said = bool(name) and name not in {"objects_url", "database_url"}
-        what = f"FIRSTREAD_{name.upper()}" + (f" is {first['input']!r}" if is_said else "")
-        problem = first["msg"].removeprefix("Value error, ")
-        raise StartError(f"{what if name else 'settings'}: {problem}.") from None
+    return read(**given)
 
 
 def stop_on_sigterm() -> None:

@@ -1,0 +1,1 @@
+"""Shows and checks what an operator set, before the service stands on it."""
