@@ -7,12 +7,13 @@ import typer
 from serving.administration.sites.command import sites
 from serving.administration.tokens.command import tokens
 from serving.audit.command import audit
+from serving.backup.command import backup, restore
 from serving.catalogue.command import models
 from serving.configuring.command import config
 from serving.errors import StartError
 from serving.exporting.command import export
-from serving.hosting.worker_command import worker
 from serving.hosting.command import ConfigFile, demo, serve, take_config_file
+from serving.hosting.worker_command import worker
 from serving.housekeeping.command import admin
 from serving.scoring.command import score
 from serving.worklist.command import simulate
@@ -24,6 +25,8 @@ app.command()(worker)
 app.command()(demo)
 app.command()(simulate)
 app.command()(export)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(models, name="models")
 admin.add_typer(tokens, name="tokens")
 admin.add_typer(sites, name="sites")

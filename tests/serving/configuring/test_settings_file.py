@@ -47,7 +47,7 @@ def test_the_command_line_beats_the_environment_which_beats_the_file(
     [
         ("# a\nworker = 3\n", ":2: there is no setting worker; is workers meant?"),
         ('[objects]\nurll = "/x"\n', ":2: there is no setting objects.urll; is objects_url meant?"),
-        ("\n\nworkers = 0\n", ":3: FIRSTREAD_WORKERS is 0: Input should be greater than or equal to 1."),
+        ("\n\nworkers = -1\n", ":3: FIRSTREAD_WORKERS is -1: Input should be greater than or equal to 0."),
         ('workers = "many"\n', ":1: FIRSTREAD_WORKERS is 'many': Input should be a valid integer"),
         ("workers = [1, 2]\n", ":1: FIRSTREAD_WORKERS is [1, 2]: Input should be a valid integer."),
         (

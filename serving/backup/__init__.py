@@ -1,0 +1,1 @@
+"""Copies a home with its rows, images and keys while the service runs, and makes a home of such a copy."""
