@@ -22,6 +22,7 @@ from serving.errors import Problem, ServiceError
 from serving.forwarding import Forwarding
 from serving.identity import endpoints as identity_endpoints
 from serving.identity.gate import Gate
+from serving.identity.openid.service import OpenIdSignIn
 from serving.identity.own_account import OwnAccounts
 from serving.identity.permissions import PUBLIC, Address
 from serving.identity.proxies import TrustedProxies
@@ -40,6 +41,7 @@ from serving.telemetry.figures import RequestFigures
 from serving.throttling import Buckets, Throttle, refuse_too_many
 from serving.web import account, links, sign_in
 from serving.web import endpoints as web_endpoints
+from serving.web import openid as openid_pages
 from serving.web.pages import Pages
 from serving.web.refusals import page_of_refusal
 from serving.worklist import endpoints as worklist_endpoints
@@ -143,6 +145,7 @@ def create_app(
     gate: Gate,
     control: ScoringControl,
     accounts: OwnAccounts | None = None,
+    openid: OpenIdSignIn | None = None,
     host_names: Collection[str] = (),
     manners: Manners | None = None,
 ) -> FastAPI:
@@ -202,7 +205,10 @@ def create_app(
         app.include_router(router)
     app.include_router(identity_endpoints.build_router())
     if accounts is not None:
-        app.include_router(sign_in.build_router(pages, accounts))
+        app.include_router(
+            sign_in.build_router(pages, accounts, provider=None if openid is None else openid.label)
+        )
+        app.include_router(openid_pages.build_router(pages, openid))
         app.include_router(links.build_router(pages, accounts))
         app.include_router(account.build_router(pages, accounts))
     refuse_addresses_without_rule(app, gate)

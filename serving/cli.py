@@ -4,6 +4,8 @@ import sys
 
 import typer
 
+from serving.administration.certificates.command import certificates
+from serving.administration.people.command import users
 from serving.administration.sites.command import sites
 from serving.administration.tokens.command import tokens
 from serving.audit.command import audit
@@ -30,6 +32,8 @@ app.command()(restore)
 app.add_typer(models, name="models")
 admin.add_typer(tokens, name="tokens")
 admin.add_typer(sites, name="sites")
+admin.add_typer(users, name="users")
+admin.add_typer(certificates, name="certificates")
 app.add_typer(admin, name="admin")
 app.add_typer(audit, name="audit")
 app.add_typer(config, name="config")

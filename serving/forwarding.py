@@ -6,10 +6,7 @@ The audit trail and the limits on guessing go by the client's address; behind a 
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.identity.proxies import TrustedProxies
-
-PEER = "firstread.peer"
-"""Where the address of the connection itself stands in a request's scope."""
+from serving.identity.proxies import PEER, TrustedProxies
 
 
 class Forwarding:

@@ -49,6 +49,9 @@ class SignInSettings(BaseModel):
         default="",
         description="Claim with the ids of the sites, * for every site; empty: operators give them.",
     )
+    oidc_second_factor: bool = Field(
+        default=False, description="The provider asks for a second factor, so that ours is not asked for."
+    )
     oidc_specialties_claim: str = ""
     oidc_licence_claim: str = ""
     oidc_licence_issuer_claim: str = ""

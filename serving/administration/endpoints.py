@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from serving.administration.people import endpoints as people_endpoints
 from serving.administration.service import Administration
 from serving.administration.sites import endpoints as site_endpoints
 from serving.administration.tokens import endpoints as token_endpoints
@@ -12,4 +13,5 @@ def build_routers(administration: Administration) -> list[APIRouter]:
     return [
         token_endpoints.build_router(administration.tokens),
         site_endpoints.build_router(administration.sites),
+        people_endpoints.build_router(administration.people),
     ]

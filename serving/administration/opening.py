@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from serving.administration.people.service import Administrator, People
 from serving.audit.opening import opened_trail, operator
 from serving.audit.trail import AuditTrail
 from serving.errors import ServiceError, StartError
 from serving.hosting.command import one_sentence_on_failure, read_settings
+from serving.identity.opening import open_links
 from serving.store.audit_chain import Who
 from serving.store.database import Database
 
@@ -25,3 +27,10 @@ def administering(home: Path | None) -> Iterator[tuple[Database, AuditTrail, Who
                 yield trail.database, trail, operator()
         except ServiceError as error:
             raise StartError(error.detail) from error
+
+
+@contextmanager
+def administering_people(home: Path | None) -> Iterator[tuple[People, Administrator]]:
+    """Open a home for changes of people."""
+    with administering(home) as (database, trail, who):
+        yield People(database, trail, open_links(trail)), Administrator(who)

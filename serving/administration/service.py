@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from serving.administration.people.service import People
 from serving.administration.sites.service import Sites
 from serving.identity.tokens import Tokens
 
@@ -12,3 +13,4 @@ class Administration:
 
     tokens: Tokens
     sites: Sites
+    people: People

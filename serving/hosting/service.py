@@ -9,6 +9,7 @@ from importlib import metadata
 from fastapi import FastAPI
 
 from models.registry import Registry
+from serving.administration.people.service import People
 from serving.administration.service import Administration
 from serving.administration.sites.service import Sites
 from serving.app import Manners, create_app
@@ -20,10 +21,10 @@ from serving.errors import StartError
 from serving.hosting.home import occupied
 from serving.hosting.scoring import scoring
 from serving.hosting.watching import watching
-from serving.identity.bearer import BearerTokens
 from serving.identity.caller import Role
-from serving.identity.guesses import Guesses
-from serving.identity.opening import Identity, open_identity
+from serving.identity.openid.opening import open_openid
+from serving.identity.opening import Identity, open_identity, open_links
+from serving.identity.other_ways import ways_beside_sessions
 from serving.identity.presence import Terms
 from serving.identity.proxies import TrustedProxies
 from serving.identity.tokens import Tokens
@@ -48,10 +49,6 @@ from serving.throttling import Buckets
 from serving.worklist.placement import Placer
 from serving.worklist.policy import PolicyError, read_policy
 from serving.worklist.service import Worklist
-
-
-def _guesses_of_tokens() -> Guesses:
-    return Guesses(most=20, window_s=60.0, clock=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
                     idle_s=settings.session_idle_minutes * 60, longest_s=settings.session_hours * 3600
                 ),
                 factor_roles=[Role(name) for name in settings.second_factor_roles],
-                besides=[BearerTokens(database, _guesses_of_tokens(), clock=trail.clock)],
+                besides=ways_beside_sessions(settings, database, trail),
             )
             if with_sign_in
             else Identity.without_sign_in(trail)
@@ -158,9 +155,14 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             dicomweb=DicomWeb(database, objects, trail, renderer),
             operations=operations,
             control=control,
-            administration=Administration(Tokens(database, trail), Sites(database, trail)),
+            administration=Administration(
+                Tokens(database, trail),
+                Sites(database, trail),
+                People(database, trail, open_links(trail)),
+            ),
             gate=identity.gate,
             accounts=identity.accounts,
+            openid=None if identity.accounts is None else open_openid(settings, identity.accounts.signing_in),
             host_names=settings.host_names,
             manners=Manners(
                 limits=RequestLimits(body_bytes=settings.max_body_bytes),

@@ -99,6 +99,14 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("GET", "/studies/{study}"): _only(*_CLINICIANS),
     ("POST", "/studies/{study}/consent"): _only(Role.UPLOADER, Role.SUPERVISOR),
     ("POST", "/send"): _only(Role.UPLOADER, Role.SUPERVISOR, checks_csrf_itself=True),
+    # people; supervisors see those of their sites
+    ("GET", "/api/v1/users"): _only(*_ADMINISTRATORS),
+    ("POST", "/api/v1/users"): _only(Role.OPERATOR),
+    ("GET", "/api/v1/users/{user}"): _only(*_ADMINISTRATORS),
+    ("PATCH", "/api/v1/users/{user}"): _only(Role.OPERATOR),
+    ("PUT", "/api/v1/users/{user}/licence"): _only(Role.OPERATOR),
+    ("DELETE", "/api/v1/users/{user}/licence"): _only(Role.OPERATOR),
+    ("POST", "/api/v1/users/{user}/password-link"): _only(Role.OPERATOR),
     # sites; supervisors see their own
     ("GET", "/api/v1/sites"): _only(*_ADMINISTRATORS),
     ("POST", "/api/v1/sites"): _only(Role.OPERATOR),
@@ -113,6 +121,9 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("GET", "/sign-in/second-factor"): _only(stages=[Stage.SECOND_FACTOR]),
     ("POST", "/sign-in/second-factor"): _only(stages=[Stage.SECOND_FACTOR]),
     ("POST", "/sign-out"): _only(*_PEOPLE, stages=tuple(Stage)),
+    ("GET", "/sign-in/openid"): PUBLIC,
+    ("GET", "/sign-in/openid/callback"): PUBLIC,  # what the provider says is the proof
+    ("GET", "/sign-out/openid"): PUBLIC,  # leads to the provider, and ends nothing here
     ("GET", "/set-up"): PUBLIC,  # the link is the proof, here and for a new password
     ("POST", "/set-up"): PUBLIC,
     ("GET", "/password"): PUBLIC,

@@ -8,10 +8,14 @@ they are as if they had not been sent.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Headers = Sequence[tuple[bytes, bytes]]
+
+PEER: Final = "firstread.peer"
+"""Where the address of the connection itself stands in a request's scope (:mod:`serving.forwarding`)."""
 
 
 class ContradictionError(Exception):

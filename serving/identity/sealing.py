@@ -17,14 +17,14 @@ class Seal:
     """Seals and opens short texts under one key."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self.key = key
 
     def close(self, text: str, *, bound_to: str) -> str:
         """Seal a text; it opens only together with what it is bound to."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - when first needed
 
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        sealed = AESGCM(self._key).encrypt(nonce, text.encode(), bound_to.encode())
+        sealed = AESGCM(self.key).encrypt(nonce, text.encode(), bound_to.encode())
         return base64.b64encode(nonce + sealed).decode("ascii")
 
     def open(self, sealed: str, *, bound_to: str) -> str | None:
@@ -34,7 +34,7 @@ class Seal:
 
         raw = base64.b64decode(sealed)
         try:
-            opened = AESGCM(self._key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], bound_to.encode())
+            opened = AESGCM(self.key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], bound_to.encode())
         except InvalidTag:
             return None
         return opened.decode()

@@ -15,6 +15,9 @@ class AccountWording:
 
     sign_in: str
     sign_out: str
+    sign_in_by: str
+    signed_out_here: str
+    sign_out_there: str
     login_name: str
     login_name_hint: str
     password: str
@@ -104,6 +107,9 @@ class AccountWording:
 _ENGLISH = AccountWording(
     sign_in="Sign in",
     sign_out="Sign out",
+    sign_in_by="Sign in by {provider}",
+    signed_out_here="You are signed out here.",
+    sign_out_there="Sign out of {provider} too",
     login_name="Login name",
     login_name_hint="Letters, digits, . _ - @",
     password="Password",  # noqa: S106 - a phrase, as the ones below
@@ -202,6 +208,9 @@ _ENGLISH = AccountWording(
 _CHINESE = AccountWording(
     sign_in="登录",
     sign_out="退出",
+    sign_in_by="通过 {provider} 登录",
+    signed_out_here="您已在此退出。",
+    sign_out_there="同时退出 {provider}",
     login_name="登录名",
     login_name_hint="字母、数字及 . _ - @",
     password="密码",  # noqa: S106 - a phrase, as the ones below

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from serving.identity.caller import Stage
+from serving.identity.caller import SignedInBy, Stage, acting_caller
 from serving.identity.cookies import SESSION, clear_session, read_cookie, set_device, set_session
 from serving.identity.own_account import OwnAccounts
 from serving.identity.refused_sign_in import SignInRefusedError
@@ -25,19 +25,20 @@ NextInForm = Annotated[str, Form(max_length=2000)]
 # A path of ours: nothing that a browser takes for another host.
 _OURS = re.compile(r"/(?![/\\])[!-~]*")
 
-_WAY_OF_STAGE = {
+WAY_OF_STAGE = {
     Stage.SECOND_FACTOR: "/sign-in/second-factor",
     Stage.ENROLMENT: "/account/second-factor",
 }
 
 
-def build_router(pages: Pages, accounts: OwnAccounts) -> APIRouter:
-    """Serve the pages."""
+def build_router(pages: Pages, accounts: OwnAccounts, *, provider: str | None = None) -> APIRouter:
+    """Serve the pages; `provider` is what another way to sign in is called."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/sign-in")
     def show_sign_in(request: Request, words: Words, next: Next = "/", told: str = "") -> HTMLResponse:  # noqa: A002 - the parameter's name in the address
-        return _sign_in(pages, request, words, next, told=_password_set(words) if told == "password" else "")
+        said = _password_set(words) if told == "password" else ""
+        return _sign_in(pages, request, words, next, provider=provider, told=said, is_out=told == "out")
 
     @router.post("/sign-in")
     def sign_in(
@@ -51,7 +52,9 @@ def build_router(pages: Pages, accounts: OwnAccounts) -> APIRouter:
         try:
             opened = accounts.signing_in.with_password(visitor_of(request), login_name, password)
         except SignInRefusedError as error:
-            return _sign_in(pages, request, words, next, refused=error, login_name=login_name)
+            return _sign_in(
+                pages, request, words, next, provider=provider, refused=error, login_name=login_name
+            )
         return _go_on(request, words, opened, next)
 
     @router.get("/sign-in/second-factor")
@@ -80,7 +83,9 @@ def build_router(pages: Pages, accounts: OwnAccounts) -> APIRouter:
         token = read_cookie(request, SESSION)
         if token is not None:
             accounts.signing_in.out(visitor_of(request), token)
-        answer = _to(f"/sign-in?lang={words.code}")
+        # the provider's own session goes on; a form may not lead to its site (form-action), a link may
+        by_provider = provider is not None and acting_caller(request).signed_in_by is SignedInBy.OIDC
+        answer = _to(f"/sign-in?lang={words.code}{'&told=out' if by_provider else ''}")
         clear_session(request, answer)
         return answer
 
@@ -93,9 +98,11 @@ def _sign_in(
     words: Wording,
     following: str,
     *,
+    provider: str | None,
     refused: SignInRefusedError | None = None,
     login_name: str = "",
     told: str = "",
+    is_out: bool = False,
 ) -> HTMLResponse:
     answer = pages.fill(
         "sign_in.html",
@@ -106,6 +113,8 @@ def _sign_in(
         refused=refused,
         login_name=login_name,
         told=told,
+        provider=provider,
+        is_out=is_out and provider is not None,
     )
     answer.headers.update({} if refused is None else refused.headers)
     return answer
@@ -116,7 +125,7 @@ def _password_set(words: Wording) -> str:
 
 
 def _go_on(request: Request, words: Wording, opened: Opened, following: str) -> Response:
-    way = _WAY_OF_STAGE.get(opened.stage)
+    way = WAY_OF_STAGE.get(opened.stage)
     answer = _to(_ours(following) if way is None else f"{way}?lang={words.code}&next={_ours(following)}")
     set_session(request, answer, opened.token)
     if opened.device is not None:

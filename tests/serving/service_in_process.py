@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from data.study import Study
 from models.registry import Registry
+from serving.administration.people.service import People
 from serving.administration.service import Administration
 from serving.administration.sites.service import Sites
 from serving.app import Manners, create_app
@@ -24,7 +25,9 @@ from serving.consents.service import Consents
 from serving.dicomweb.service import DicomWeb
 from serving.identity.caller import Role
 from serving.identity.gate import Gate
-from serving.identity.opening import Identity, open_identity
+from serving.identity.openid.service import OpenIdSignIn
+from serving.identity.opening import Identity, open_identity, open_links
+from serving.identity.signing_in import SigningIn
 from serving.identity.tokens import Tokens
 from serving.intake.gather import Limits
 from serving.intake.service import Intake
@@ -112,6 +115,7 @@ def in_process(
     make_gate: Callable[[AuditTrail], Gate] | None = None,
     with_sign_in: bool = False,
     factor_roles: Collection[Role] = (),
+    make_openid: Callable[[SigningIn], OpenIdSignIn | None] | None = None,
     manners: Manners | None = None,
     clock: Callable[[], int] = now_us,
 ) -> Iterator[Service]:
@@ -175,10 +179,17 @@ def in_process(
         studies=Studies(database, renderer, trail),
         dicomweb=DicomWeb(database, objects, trail, renderer),
         operations=operations,
-        administration=Administration(Tokens(database, trail), Sites(database, trail)),
+        administration=Administration(
+            Tokens(database, trail),
+            Sites(database, trail),
+            People(database, trail, open_links(trail)),
+        ),
         control=control,
         gate=identity.gate if make_gate is None else make_gate(trail),
         accounts=identity.accounts,
+        openid=None
+        if make_openid is None or identity.accounts is None
+        else make_openid(identity.accounts.signing_in),
         host_names=["testserver"],
         manners=manners,
     )

@@ -1,0 +1,1 @@
+"""Whose a client's certificate is: `firstread admin certificates`."""

@@ -1,0 +1,1 @@
+"""People by HTTP, and `firstread admin users`."""
