@@ -35,6 +35,10 @@ NOTHING = {
     "token": "0" * 32,
     "site": "nowhere",
     "user": "0" * 32,
+    "series": "1.2.4",
+    "instance": "1.2.3",
+    "frames": "1",
+    "value": "7FE00010",
 }
 
 
@@ -50,7 +54,7 @@ def people(service: Service) -> dict[Role | None, Person]:
 
 
 def _path(address: Address) -> str:
-    return address[1].format(**NOTHING)
+    return address[1].replace(":path}", "}").format(**NOTHING)
 
 
 def _code(answer: Response) -> str | None:

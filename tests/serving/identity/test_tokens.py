@@ -1,6 +1,7 @@
 """API tokens over HTTP: made once, good for their site and scopes, ended, expired, guessed."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,7 +121,7 @@ def test_a_token_is_good_for_what_it_names_alone(
             continue
         answer = service.client.request(
             method,
-            path.format(study="0" * 32, sop_instance_uid="1.2", frame=1, token="0" * 32, site="x", user="x"),
+            re.sub(r"\{[^}]+\}", "1", path),
             headers={"Authorization": f"Bearer {secret}"},
         )
         assert (answer.status_code != 403) == ((method, path) in opened), (method, path, answer.text)

@@ -42,7 +42,6 @@ OF_A_SITE = {
 
 # Who reads rows of a site without a scope, and why that gives nothing away. Whoever adds one says why.
 READS_OVER_ALL_SITES = {
-    ("figures", "*"): "counts and ages for the operator of the whole, and no study among them",
     ("audit", "*"): "the trail is one chain over all sites; whoever may read it may read all of it",
     ("studies", "find_by_id"): "scoring works for all sites, and shows nobody anything",
     ("jobs", "open_job"): "the same",
