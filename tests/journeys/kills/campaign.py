@@ -70,30 +70,57 @@ class Installation:
 
 @contextmanager
 def installed(folder: Path, *, database: str) -> Iterator[Installation]:
-    """Start the service as it is meant to be run with a database, and end it."""
+    """Start the service as it is meant to be run with a database, and end it.
+
+    With SQLite it scores by itself; with PostgreSQL two workers do, and the service receives.
+    """
     models, scratch = folder / "models", folder / "tmp"
     write_tiny_artifact(models, name="derm-lesion", classes=("nv", "mel"))
     scratch.mkdir()
     port, home = free_port(), folder / "home"
-    settings = environment(FIRSTREAD_HOME=str(home), FIRSTREAD_MODELS=str(models), TMPDIR=str(scratch))
+    shared = environment(
+        FIRSTREAD_MODELS=str(models), FIRSTREAD_OBJECTS_URL=str(home / "objects"), TMPDIR=str(scratch)
+    )
     aims: list[Victim] = []
+    workers: list[Kept] = []
     with ExitStack() as stack:
+        serving = shared | {"FIRSTREAD_HOME": str(home)}
         if database == "postgresql":
             address, kept = stack.enter_context(kept_postgresql(folder / "postgresql.log"))
-            settings["FIRSTREAD_DATABASE_URL"] = address
-            aims += [victims.whole_database(kept, weight=2), victims.database_backend(kept, weight=1)]
+            for settings in (shared, serving):
+                settings["FIRSTREAD_DATABASE_URL"] = address
+            serving["FIRSTREAD_WORKERS"] = "0"
+            workers = [_worker(folder, shared, number) for number in (1, 2)]
+            aims += [
+                victims.whole_database(kept, weight=2),
+                victims.database_backend(kept, weight=1),
+                victims.program("worker", workers, weight=2),
+            ]
         server = Kept(
             "server",
             firstread("serve", "--without-sign-in", "--port", str(port)),
-            environment=settings,
+            environment=serving,
             log=folder / "server.log",
         )
-        aims += [victims.program("server", server, weight=3), victims.scoring_process([server], weight=2)]
-        stack.callback(server.stop)
-        server.start()
+        aims += [
+            victims.program("server", [server], weight=3),
+            victims.scoring_process(workers or [server], weight=2),
+        ]
+        for program in (server, *workers):
+            stack.callback(program.stop)
+            program.start()
         yield Installation(
-            client=Client(port), programs=[server], victims=aims, home=home, environment=settings
+            client=Client(port), programs=[server, *workers], victims=aims, home=home, environment=serving
         )
+
+
+def _worker(folder: Path, shared: dict[str, str], number: int) -> Kept:
+    return Kept(
+        f"worker-{number}",
+        firstread("worker"),
+        environment=shared | {"FIRSTREAD_HOME": str(folder / f"worker-{number}")},
+        log=folder / f"worker-{number}.log",
+    )
 
 
 def run(plan: Plan, folder: Path, *, database: str) -> Campaign:

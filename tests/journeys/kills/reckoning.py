@@ -61,11 +61,19 @@ def reckon(
     _verify_audit(environment, found)  # beside the running service
     stop()
     _verify_audit(environment, found)
-    _check_stores(
-        ledger, Settings(home=home, database_url=environment.get("FIRSTREAD_DATABASE_URL", "")), found
-    )
+    _check_stores(ledger, _settings(environment), found)
     _count_left_behind(home, Path(environment["TMPDIR"]), found)
     return found
+
+
+def _settings(environment: Mapping[str, str]) -> Settings:
+    prefix = "FIRSTREAD_"
+    given = {
+        name.removeprefix(prefix).lower(): value
+        for name, value in environment.items()
+        if name.startswith(prefix)
+    }
+    return Settings.model_validate(given)
 
 
 def _worklist(client: Client, found: Reckoning) -> Counter[str]:

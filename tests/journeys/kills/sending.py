@@ -24,15 +24,27 @@ _PRIORITIES = ("routine", "urgent", "stat")
 
 
 class Client:
-    """Talks to the service over one connection a request, as it may be gone at any moment."""
+    """Talks to the service over one connection a request, as it may be gone at any moment.
 
-    def __init__(self, port: int) -> None:
+    Parameters
+    ----------
+    port : int
+        Where the service listens.
+    host : str
+        Its address.
+    token : str
+        Of its site; none is sent if it is empty.
+    """
+
+    def __init__(self, port: int, *, host: str = "127.0.0.1", token: str = "") -> None:
         self.port = port
+        self.host = host
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def get(self, path: str, **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_S)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=_ANSWER_S)
         try:
-            connection.request("GET", path, headers=headers)
+            connection.request("GET", path, headers=self._headers | headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
@@ -57,10 +69,10 @@ class Client:
             head = f'Content-Disposition: form-data; name="files"; filename="{picture.name}"'
             parts += [f"--{boundary}\r\n{head}\r\n\r\n".encode(), picture.content, b"\r\n"]
         parts.append(f"--{boundary}--\r\n".encode())
-        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        headers = self._headers | {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         if key is not None:
             headers["Idempotency-Key"] = key
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_S)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=_ANSWER_S)
         try:
             connection.request("POST", "/api/v1/studies", b"".join(parts), headers)
             answer = connection.getresponse()

@@ -18,11 +18,11 @@ class Victim:
     strike: Callable[[random.Random], bool]
 
 
-def program(name: str, kept: Kept, *, weight: float) -> Victim:
-    """The program alone, not what it started: that must notice by itself."""
+def program(name: str, kept: list[Kept], *, weight: float) -> Victim:
+    """One of the programs of a kind alone, not what it started: that must notice by itself."""
 
-    def strike(_chance: random.Random) -> bool:
-        process = kept.process
+    def strike(chance: random.Random) -> bool:
+        process = chance.choice(kept).process
         return process is not None and _killed(process)
 
     return Victim(name, weight, strike)

@@ -55,7 +55,7 @@ class Faults:
 
 
 @contextmanager
-def failing_proxy(target: str, faults: Faults) -> Iterator[str]:
+def failing_proxy(target: str, faults: Faults, *, host: str = "127.0.0.1") -> Iterator[str]:
     """Pass requests on to `target`, but for those that `faults` plans to fail."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -94,10 +94,10 @@ def failing_proxy(target: str, faults: Faults) -> Iterator[str]:
         def log_message(self, *_args: object) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http://{host}:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()
