@@ -131,7 +131,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             n_workers=lambda: 0 if scorers is None else len(scorers.pool.process_ids),
             rejections=lambda: dict(intake.rejections),
             started_at_s=time.monotonic(),
-            database_file=settings.database_file,
+            database_file=None if settings.database_url else settings.database_file,
         )
         identity = (
             open_identity(
