@@ -97,6 +97,22 @@ class PatientIdentity:
     name: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class StudyListing:
+    """What a study is searched for by, in DICOM's own forms; empty where its files do not say it.
+
+    `date` and `time` are as written (``20240213``, ``101530.25``), `timezone` is the offset from UTC
+    (``+0800``) that they stand in.
+    """
+
+    date: str = ""
+    time: str = ""
+    timezone: str = ""
+    study_id: str = ""
+    referring_physician: str = ""
+    birth_date: str = ""
+
+
 class FrameReader(Protocol):
     """Reads the pixels of one stored instance, one frame at a time.
 
@@ -215,6 +231,7 @@ class Study:
     accession: str = ""
     description: str = ""
     performed_at: datetime | None = None
+    listing: StudyListing = StudyListing()
 
     @property
     def frames(self) -> Iterator[Frame]:

@@ -16,7 +16,7 @@ from serving.administration.service import Administration
 from serving.bodies import Bounds, RequestLimits
 from serving.consents import endpoints as consents_endpoints
 from serving.consents.service import Consents
-from serving.dicomweb import render_endpoints, retrieve_endpoints, uri_endpoints
+from serving.dicomweb import render_endpoints, retrieve_endpoints, search_endpoints, uri_endpoints
 from serving.dicomweb.service import DicomWeb
 from serving.errors import Problem, ServiceError
 from serving.forwarding import Forwarding
@@ -186,6 +186,7 @@ def create_app(
     app.include_router(studies_endpoints.build_router(studies))
     app.include_router(consents_endpoints.build_router(consents))
     app.include_router(operations_endpoints.build_router(operations, manners.figures.registry))
+    app.include_router(search_endpoints.build_router(dicomweb))
     app.include_router(retrieve_endpoints.build_router(dicomweb))
     app.include_router(render_endpoints.build_router(dicomweb))
     app.include_router(uri_endpoints.build_router(dicomweb))

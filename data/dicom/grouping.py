@@ -29,7 +29,7 @@ from data.dicom.picture import Picture, picture_of
 from data.dicom.reading import DicomReader
 from data.dicom.writing import uid_of_digest
 from data.errors import ImageError, Reason
-from data.study import Frame, Instance, Modality, PatientContext, PatientIdentity, Series, Study
+from data.study import Frame, Instance, Modality, PatientContext, PatientIdentity, Series, Study, StudyListing
 
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 # Objects with pixels that are marks on other images, not images to be read.
@@ -215,6 +215,14 @@ def _study_facts(header: Header, uid: str, body_part: str) -> Study:
         accession=header.text("AccessionNumber"),
         description=header.text("StudyDescription"),
         performed_at=datetime_of(dataset, "StudyDate", "StudyTime"),
+        listing=StudyListing(
+            date=header.text("StudyDate").replace(".", "")[:8],
+            time=header.text("StudyTime").replace(":", "")[:16],
+            timezone=header.text("TimezoneOffsetFromUTC")[:5],
+            study_id=header.text("StudyID"),
+            referring_physician=header.text("ReferringPhysicianName"),
+            birth_date=header.text("PatientBirthDate").replace(".", "")[:8],
+        ),
     )
 
 
@@ -233,6 +241,7 @@ def _study(members: list[_Member]) -> Study:
         accession=next((member.study.accession for member in members if member.study.accession), ""),
         description=facts.description,
         performed_at=facts.performed_at,
+        listing=facts.listing,
     )
 
 

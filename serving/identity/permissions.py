@@ -68,6 +68,9 @@ _SERIES = f"{_WEB}/{{study}}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
 _FRAMES = f"{_INSTANCE}/frames/{{frames}}"
 _READ_BY_DICOMWEB = (
+    *(f"/dicom-web/{what}" for what in ("studies", "series", "instances")),
+    *(f"{_WEB}/{{study}}/{what}" for what in ("series", "instances")),
+    f"{_SERIES}/instances",
     *(f"{_WEB}/{{study}}{part}" for part in ("", "/metadata", "/rendered", "/thumbnail")),
     *(f"{_SERIES}{part}" for part in ("", "/metadata", "/rendered", "/thumbnail")),
     *(

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import TypeAdapter
 
 from data.errors import ImageError
-from data.study import Instance, Series
+from data.photo import PhotoReader
+from data.study import Instance, Series, Study, StudyListing
 from serving.audit.trail import AuditTrail
 from serving.errors import Problem, Rejection, ServiceError
 from serving.intake.context import SenderContext
@@ -41,7 +42,7 @@ from serving.store.receipt import (
     record,
 )
 from serving.store.references import unreferenced
-from serving.store.times import now_us, to_us
+from serving.store.times import from_us, now_us, to_us
 from serving.store.uses import Consent
 
 if TYPE_CHECKING:  # the database has one home, the store
@@ -210,8 +211,8 @@ class Intake:
     ) -> Outcome:
         with self.trail.acting() as act:
             connection = act.connection
-            arriving = [_arrived(item, stored, context.priority) for item in accepted]
             moment = self.clock()
+            arriving = [_arrived(item, stored, context.priority, moment) for item in accepted]
             hold(connection, arriving, site=site, now_us=moment)
             # What was there already may have been collected since, if nobody referred to it.
             there = [item.sha256 for item in stored.values() if item.was_there]
@@ -292,7 +293,7 @@ def _together(
     )
 
 
-def _arrived(item: Accepted, stored: dict[Path, StoredObject], priority: str) -> ArrivedStudy:
+def _arrived(item: Accepted, stored: dict[Path, StoredObject], priority: str, moment_us: int) -> ArrivedStudy:
     study = item.study
     name_of = dict(zip(study.paths, item.names, strict=True))
     patient = study.patient
@@ -314,7 +315,16 @@ def _arrived(item: Accepted, stored: dict[Path, StoredObject], priority: str) ->
         body_site=study.context.body_site,
         skin_type=study.context.skin_type,
         clinical_question=study.context.clinical_question,
+        listing=_listing(study, moment_us),
     )
+
+
+def _listing(study: Study, moment_us: int) -> StudyListing:
+    """Give what a study is searched for by; a photograph is of the time when it came in."""
+    if not all(isinstance(frame.instance.reader, PhotoReader) for frame in study.frames):
+        return study.listing
+    moment = from_us(moment_us)
+    return StudyListing(moment.strftime("%Y%m%d"), moment.strftime("%H%M%S.%f"), "+0000")
 
 
 def _arrived_instance(instance: Instance, series: Series, item: StoredObject, name: str) -> ArrivedInstance:
@@ -329,4 +339,8 @@ def _arrived_instance(instance: Instance, series: Series, item: StoredObject, na
         sha256=item.sha256,
         n_bytes=item.n_bytes,
         file_name=name,
+        number=instance.number,
+        series_number=series.number,
+        series_description=series.description,
+        body_part=series.body_part,
     )

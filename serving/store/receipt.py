@@ -8,13 +8,15 @@ forward.
 import hashlib
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
 from data.dicom.writing import uid_of_digest
+from data.study import StudyListing
 from serving.store.jobs import Enqueue, open_job
+from serving.store.listings import ListedStudy, as_integer_string, list_study
 from serving.store.queue import Placement, place, place_no_later
 from serving.store.references import hold_references
 from serving.store.tables import instances, objects, patients, series, studies
@@ -41,6 +43,10 @@ class ArrivedInstance:
     sha256: str
     n_bytes: int
     file_name: str
+    number: int | None = None
+    series_number: int | None = None
+    series_description: str = ""
+    body_part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,7 @@ class ArrivedStudy:
     body_site: str | None = None
     skin_type: int | None = None
     clinical_question: str | None = None
+    listing: StudyListing = field(default_factory=StudyListing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,7 @@ def record(
         raise StudyFullError(n_images)
     if known is None:
         study_id, key = _insert_study(connection, arrived, site=site, now_us=now_us)
+        list_study(connection, _listed(arrived), site=site, study_id=study_id)
         received_at_us, priority, state, n_before = now_us, arrived.priority, "received", 0
     else:
         study_id, key, state, n_before = known.id, known.key, known.state, known.n_images
@@ -281,12 +289,20 @@ def _insert_instances(
     if not new:
         return
     _insert_objects(connection, new.values(), now_us=now_us)
-    modality_of = {item.series_uid: item.modality for item in new.values()}
+    one_of = {item.series_uid: item for item in new.values()}
     connection.execute(
         insert(connection, series).on_conflict_do_nothing(),
         [
-            {"site_id": site, "study_id": study_id, "uid": uid, "modality": modality}
-            for uid, modality in modality_of.items()
+            {
+                "site_id": site,
+                "study_id": study_id,
+                "uid": uid,
+                "modality": item.modality,
+                "number": as_integer_string(item.series_number),
+                "description": item.series_description,
+                "body_part": item.body_part,
+            }
+            for uid, item in one_of.items()
         ],
     )
     connection.execute(
@@ -305,6 +321,7 @@ def _insert_instances(
                 "sha256": item.sha256,
                 "file_name": item.file_name,
                 "received_at": now_us,
+                "number": as_integer_string(item.number),
             }
             for uid, item in new.items()
         ],
@@ -316,3 +333,22 @@ def _insert_objects(connection: Connection, items: Collection[ArrivedInstance], 
     n_bytes = {item.sha256: item.n_bytes for item in items}
     rows = [{"sha256": sha256, "n_bytes": n_bytes[sha256], "stored_at": now_us} for sha256 in sorted(n_bytes)]
     connection.execute(insert(connection, objects).on_conflict_do_nothing(), rows)
+
+
+def _listed(arrived: ArrivedStudy) -> ListedStudy:
+    patient, listing = arrived.patient, arrived.listing
+    return ListedStudy(
+        uid=arrived.uid,
+        patient=patient.identifier if patient else "",
+        issuer=patient.issuer if patient else "",
+        patient_name=patient.name if patient else "",
+        birth_date=listing.birth_date,
+        sex=arrived.sex or "",
+        date=listing.date,
+        time=listing.time,
+        timezone=listing.timezone,
+        accession=arrived.accession,
+        study_id=listing.study_id,
+        referring_physician=listing.referring_physician,
+        description=arrived.description,
+    )

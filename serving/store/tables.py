@@ -21,9 +21,13 @@ from sqlalchemy import (
     UniqueConstraint,
     true,
 )
+from sqlalchemy.dialects import postgresql
 
 # SQLite gives an automatic key to INTEGER only; elsewhere it is 64 bits wide.
 _Key = BigInteger().with_variant(Integer, "sqlite")
+
+# Text that is compared byte by byte on every database, so that an index serves the beginning of a value.
+Exact = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 
 metadata = MetaData(
     naming_convention={
@@ -121,6 +125,7 @@ instances = Table(
     Column("sha256", String(64), ForeignKey("objects.sha256"), nullable=False),
     Column("file_name", Text, nullable=False),
     Column("received_at", BigInteger, nullable=False),
+    Column("number", Integer, nullable=True),
     UniqueConstraint("study_id", "sop_instance_uid"),
     Index("ix_instances_study_id_id", "study_id", "id"),
 )
@@ -134,7 +139,42 @@ series = Table(
     Column("study_id", _Key, ForeignKey("studies.id"), nullable=False),
     Column("uid", Text, nullable=False),
     Column("modality", String(16), nullable=False),
+    Column("number", Integer, nullable=True),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("body_part", Text, nullable=False, server_default=""),
     UniqueConstraint("study_id", "uid"),
+)
+
+# What a study is searched for by (PS3.18 10.6): a row each, in DICOM's own forms, so that one index serves a
+# search and its order. Names are kept as they are compared, too: folded, each of a name's three forms.
+study_listings = Table(
+    "study_listings",
+    metadata,
+    Column("study_id", _Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
+    _site(),
+    Column("uid", Exact, nullable=False),
+    Column("patient", Exact, nullable=False),
+    Column("issuer", Exact, nullable=False),
+    Column("patient_name", Text, nullable=False),
+    Column("name_alphabetic", Exact, nullable=False),
+    Column("name_ideographic", Exact, nullable=False),
+    Column("name_phonetic", Exact, nullable=False),
+    Column("birth_date", Exact, nullable=False),
+    Column("sex", Exact, nullable=False),
+    Column("date", Exact, nullable=False),
+    Column("time", Exact, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("accession", Exact, nullable=False),
+    Column("number", Exact, nullable=False),
+    Column("referring_physician", Text, nullable=False),
+    Column("description", Exact, nullable=False),
+    Index("ix_study_listings_newest", "site_id", "date", "time", "study_id"),
+    Index("ix_study_listings_newest_of_all", "date", "time", "study_id"),
+    Index("ix_study_listings_uid", "uid", "site_id"),
+    Index("ix_study_listings_patient", "patient", "site_id"),
+    Index("ix_study_listings_accession", "accession", "site_id"),
+    Index("ix_study_listings_name_alphabetic", "name_alphabetic", "site_id"),
+    Index("ix_study_listings_name_ideographic", "name_ideographic", "site_id"),
 )
 
 # One score a study's revision and model version: nothing is scored twice.

@@ -20,6 +20,7 @@ from serving.store import (
     reading_tables,
     receipt,
     scores,
+    search,
     sites,
     studies,
     tables,
@@ -108,12 +109,14 @@ def _of(connection: Connection, site: str) -> dict[str, Any]:
         "is_read_only": True,
         "study_uid": "1.2",
         "series_uid": "series",
+        "conditions": [],
+        "page": search.Page(9),
     }
 
 
 SCOPED: dict[str, Callable[..., object]] = {
     f"{module.__name__.rpartition('.')[2]}.{name}": function
-    for module in (consent, dicom_images, exports, queue, receipt, scores, sites, studies)
+    for module in (consent, dicom_images, exports, queue, receipt, scores, search, sites, studies)
     for name, function in inspect.getmembers(module, inspect.isfunction)
     if function.__module__ == module.__name__
     and function is not exports.candidates  # it holds what it finds, so it cannot only read; see its own test
