@@ -1,9 +1,10 @@
 """Builds the application; the one place where its parts are put together."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Request
@@ -21,10 +22,10 @@ from serving.dicomweb.service import DicomWeb
 from serving.errors import Problem, ServiceError
 from serving.forwarding import Forwarding
 from serving.identity import endpoints as identity_endpoints
+from serving.identity.description import describe_proofs
 from serving.identity.gate import Gate
-from serving.identity.openid.service import OpenIdSignIn
 from serving.identity.own_account import OwnAccounts
-from serving.identity.permissions import PUBLIC, Address
+from serving.identity.permissions import PERMISSIONS, PUBLIC, Address, Rule
 from serving.identity.proxies import TrustedProxies
 from serving.intake import endpoints as intake_endpoints
 from serving.intake.service import Intake
@@ -46,6 +47,9 @@ from serving.web.pages import Pages
 from serving.web.refusals import page_of_refusal
 from serving.worklist import endpoints as worklist_endpoints
 from serving.worklist.service import Worklist
+
+if TYPE_CHECKING:  # Authlib is loaded where there is a provider
+    from serving.identity.openid.service import OpenIdSignIn
 
 
 async def refuse_foreign_pages(request: Request) -> None:
@@ -124,6 +128,11 @@ class _Application(FastAPI):
     """Wraps the answers to faults too, which Starlette gives outside of what is added to an application."""
 
     manners = Manners()
+    table: Mapping[Address, Rule] = PERMISSIONS
+
+    def openapi(self) -> dict[str, Any]:
+        """Describe the interface, with the proofs and roles that each operation takes."""
+        return describe_proofs(super().openapi(), self.table)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Put the layers around the routes, the innermost first."""
@@ -145,7 +154,7 @@ def create_app(
     gate: Gate,
     control: ScoringControl,
     accounts: OwnAccounts | None = None,
-    openid: OpenIdSignIn | None = None,
+    openid: "OpenIdSignIn | None" = None,
     host_names: Collection[str] = (),
     manners: Manners | None = None,
 ) -> FastAPI:
@@ -179,6 +188,7 @@ def create_app(
         ],
     )
     app.manners = manners
+    app.table = gate.table
     pages = Pages()
     answer_with_problems(app, page=page_of_refusal(pages))
     app.include_router(intake_endpoints.build_router(intake))

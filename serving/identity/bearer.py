@@ -5,6 +5,7 @@ address brought too many within a minute: a hospital's programs share an address
 not shut the others out.
 """
 
+import logging
 import math
 from collections.abc import Callable
 
@@ -20,6 +21,8 @@ from serving.store.api_tokens import ApiToken, find_token_by_secret, note_use
 from serving.store.audit_chain import ActorKind
 from serving.store.database import Database
 from serving.store.tenancy import Scope
+
+log = logging.getLogger(__name__)
 
 _SCHEME = "bearer"
 
@@ -80,9 +83,14 @@ class BearerTokens:
 
     def _note_use(self, token: ApiToken) -> None:
         now_us = self._clock()
-        if token.last_used_at_us is None or now_us - token.last_used_at_us >= _NOTED_EVERY_US:
+        if token.last_used_at_us is not None and now_us - token.last_used_at_us < _NOTED_EVERY_US:
+            return
+        try:
             with self._database.writing() as connection:
                 note_use(connection, token.key, at_us=now_us)
+        except self._database.failures as error:
+            # a full disk must not keep anybody from what can still be read
+            log.error("the use of the token %s could not be noted: %s", token.key, type(error).__name__)
 
 
 def ended(token: ApiToken, *, now_us: int) -> str | None:

@@ -1,23 +1,23 @@
 """The ways of signing in by an identity provider: to it, back from it, and out of it."""
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from serving.errors import Problem, ServiceError
 from serving.identity.cookies import is_secure, set_session
-from serving.identity.openid.flow import SECONDS_TO_SIGN_IN
-from serving.identity.openid.opening import CALLBACK
-from serving.identity.openid.service import OpenIdSignIn
-from serving.identity.openid.terms import Fault, OpenIdError
+from serving.identity.openid.terms import CALLBACK, SECONDS_TO_SIGN_IN, Fault, OpenIdError
 from serving.identity.signing_in import visitor_of
 from serving.web.openid_wording import fault_said
 from serving.web.pages import Pages, Words
 from serving.web.sign_in import WAY_OF_STAGE
 from serving.web.wording import Wording
 from serving.worklist.language import Language
+
+if TYPE_CHECKING:  # Authlib is loaded where there is a provider
+    from serving.identity.openid.service import OpenIdSignIn
 
 Next = Annotated[str, Query(max_length=2000)]
 
@@ -28,7 +28,7 @@ _COOKIE = "firstread-openid"
 _SAID_ONCE = ("state", "code", "iss", "error")
 
 
-def build_router(pages: Pages, openid: OpenIdSignIn | None) -> APIRouter:
+def build_router(pages: Pages, openid: "OpenIdSignIn | None") -> APIRouter:
     """Serve the ways; without a provider they lead nowhere."""
     router = APIRouter(include_in_schema=False)
 
@@ -78,7 +78,7 @@ def build_router(pages: Pages, openid: OpenIdSignIn | None) -> APIRouter:
     return router
 
 
-def _configured(openid: OpenIdSignIn | None) -> OpenIdSignIn:
+def _configured(openid: "OpenIdSignIn | None") -> "OpenIdSignIn":
     if openid is None:
         raise ServiceError(
             Problem.NOT_FOUND, "This service has no identity provider: sign in by name and password."

@@ -108,7 +108,7 @@ def started(verb: str, *arguments: str, home: Path | None, log: Path, **more: st
 def _address(process: subprocess.Popen[str], log: Path) -> str:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and process.poll() is None:
-        found = re.search(r"listens on (http://\S+)", log.read_text(encoding="utf-8"))
+        found = re.search(r"listens on (https?://\S+)", log.read_text(encoding="utf-8"))
         if found:
             return found.group(1)
         time.sleep(0.05)

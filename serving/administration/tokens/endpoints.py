@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from serving.administration.reach import administered
+from serving.administration.reach import administered, require_grantable
 from serving.administration.tokens.schemas import NewToken, TokenEntry, TokenList, TokenRequest
 from serving.identity.caller import ActingCaller
 from serving.identity.tokens import Tokens
@@ -20,6 +20,7 @@ def build_router(tokens: Tokens) -> APIRouter:
     @router.post("/tokens", summary="Make a token", status_code=HTTPStatus.CREATED)
     def make_token(asked: TokenRequest, caller: ActingCaller, response: Response) -> NewToken:
         """Make a token for a site; the answer is the only one that holds its secret."""
+        require_grantable(caller, asked.scopes)
         made = tokens.make(
             name=asked.name,
             site=asked.site,

@@ -10,15 +10,13 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from serving.identity.openid.claims import ProvidedPerson, person_of
 from serving.identity.openid.id_token import verified_claims
 from serving.identity.openid.provider import Provider
-from serving.identity.openid.terms import Fault, OpenIdError
+from serving.identity.openid.terms import SECONDS_TO_SIGN_IN, Fault, OpenIdError
 from serving.store.pending_sign_ins import PendingSignIn
-
-SECONDS_TO_SIGN_IN: Final = 600
 
 # A path of ours: one slash, then no second and no backslash, which browsers take for one.
 _PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")

@@ -2,18 +2,17 @@
 
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from serving.errors import StartError
 from serving.identity.caller import Role
 from serving.identity.guesses import Guesses
-from serving.identity.openid.flow import OpenIdFlow
-from serving.identity.openid.provider import Provider
-from serving.identity.openid.service import OpenIdSignIn, StoredPending
-from serving.identity.openid.terms import ClaimNames, OpenIdTerms
+from serving.identity.openid.terms import CALLBACK, ClaimNames, OpenIdTerms
 from serving.identity.signing_in import SigningIn
 from serving.settings import Settings
 
-CALLBACK = "/sign-in/openid/callback"
+if TYPE_CHECKING:  # Authlib and its client take a third of a second, so they are loaded for a provider alone
+    from serving.identity.openid.service import OpenIdSignIn
 
 # A department that begins its shift comes from one address; a flood of rows is what this is against.
 _BEGUN_A_MINUTE = 120
@@ -51,7 +50,7 @@ def terms_of(settings: Settings) -> OpenIdTerms | None:
     )
 
 
-def open_openid(settings: Settings, signing_in: SigningIn) -> OpenIdSignIn | None:
+def open_openid(settings: Settings, signing_in: SigningIn) -> "OpenIdSignIn | None":
     """Open sign-in by the provider, which is first asked when somebody comes: it may be away at the start.
 
     Raises
@@ -62,6 +61,10 @@ def open_openid(settings: Settings, signing_in: SigningIn) -> OpenIdSignIn | Non
     terms = terms_of(settings)
     if terms is None:
         return None
+    from serving.identity.openid.flow import OpenIdFlow  # noqa: PLC0415 - see above
+    from serving.identity.openid.provider import Provider  # noqa: PLC0415
+    from serving.identity.openid.service import OpenIdSignIn, StoredPending  # noqa: PLC0415
+
     flow = OpenIdFlow(
         Provider(terms, clock=time.monotonic),
         StoredPending(signing_in.database),

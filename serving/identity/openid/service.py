@@ -11,8 +11,8 @@ from serving.identity.described import described, differing
 from serving.identity.guesses import Guesses
 from serving.identity.openid.accounts import bring_in_step
 from serving.identity.openid.claims import ProvidedPerson
-from serving.identity.openid.flow import SECONDS_TO_SIGN_IN, Begun, OpenIdFlow
-from serving.identity.openid.terms import Fault, OpenIdError
+from serving.identity.openid.flow import Begun, OpenIdFlow
+from serving.identity.openid.terms import SECONDS_TO_SIGN_IN, Fault, OpenIdError
 from serving.identity.signing_in import Opened, SigningIn, Visitor
 from serving.store.audit_chain import Action, ActorKind, AuditEvent, Result, Who
 from serving.store.database import Database

@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 from urllib.parse import urlsplit
+
+CALLBACK: Final = "/sign-in/openid/callback"
+"""Where the provider sends the browser back to."""
+
+SECONDS_TO_SIGN_IN: Final = 600
+"""How long a sign-in may take between here and there."""
 
 
 class Fault(StrEnum):

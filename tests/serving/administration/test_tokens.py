@@ -14,6 +14,7 @@ from serving.identity.token_secret import is_well_formed
 from serving.store.audit import read_rows
 from serving.store.sites import add_site
 from tests.serving.administration.as_role import OPERATOR, SUPERVISOR, AsRole
+from tests.serving.identity.authority import Authority
 from tests.serving.service_in_process import Service, in_process
 
 
@@ -60,6 +61,13 @@ def test_a_supervisor_administers_the_tokens_of_their_sites_alone(service: Servi
     assert theirs["id"] not in seen
     assert service.client.delete(f"/api/v1/tokens/{theirs['id']}", headers=SUPERVISOR).status_code == 404
     assert service.client.delete(f"/api/v1/tokens/{ours['id']}", headers=SUPERVISOR).status_code == 200
+
+
+def test_a_supervisor_gives_no_token_what_is_the_operators(service: Service) -> None:
+    asked = ASKED | {"scopes": ["metrics"]}
+    refused = service.client.post("/api/v1/tokens", json=asked, headers=SUPERVISOR)
+    assert (refused.status_code, refused.json()["code"]) == (403, "not-allowed")
+    assert service.client.post("/api/v1/tokens", json=asked, headers=OPERATOR).status_code == 201
 
 
 @pytest.mark.parametrize("role", ["reader", "uploader", "auditor", "service"])
@@ -114,3 +122,32 @@ def test_the_program_makes_lists_and_ends_tokens(tmp_path: Path) -> None:
     assert (missing.exit_code, "There is no token 'x'" in missing.stderr) == (1, True)
     elsewhere = run.invoke(app, [*arguments[:-1], str(tmp_path / "nowhere")])
     assert (elsewhere.exit_code, "no database" in elsewhere.stderr) == (1, True)
+
+
+def test_the_program_says_whose_a_certificate_is(tmp_path: Path) -> None:
+    with in_process(tmp_path):
+        pass
+    (tmp_path / "test.sqlite").rename(tmp_path / "firstread.sqlite")
+    run = CliRunner(env={"FIRSTREAD_HOME": str(tmp_path)})
+    made = ["admin", "tokens", "create", "gateway", "--site", "local", "--scope", "upload"]
+    assert run.invoke(app, made).exit_code == 0
+    token = run.invoke(app, ["admin", "tokens", "list"]).stdout.split()[0]
+
+    def certificates(*arguments: str) -> str:
+        done = run.invoke(app, ["admin", "certificates", *arguments])
+        return done.output if done.exit_code == 0 else f"failed: {done.stderr}"
+
+    certificate, _ = Authority().issue("gateway").write(tmp_path, "gateway")
+    assert "subject CN=gateway,O=Hospital" in certificates(
+        "add", "--subject", "CN=gateway, O=Hospital", "--token", token
+    )
+    assert "somebody's already" in certificates("add", "--subject", "CN=gateway,O=Hospital", "--token", token)
+    assert "fingerprint " in certificates("add", "--file", str(certificate), "--token", token)
+    assert "failed" in certificates("add", "--subject", "/C=CN/CN=gateway", "--token", token)
+    assert "failed" in certificates("add", "--subject", "CN=x", "--user", "ghost")
+    assert "failed" in certificates("add", "--subject", "CN=x")
+    listed = certificates("list").splitlines()
+    assert len(listed) == 2
+    assert "subject" in certificates("remove", listed[0].split()[0])
+    assert len(certificates("list").splitlines()) == 1
+    assert "failed" in certificates("remove", "x")

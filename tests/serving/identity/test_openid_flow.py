@@ -9,9 +9,15 @@ import pytest
 from joserfc.jwk import OctKey, RSAKey
 
 from serving.identity.openid.claims import ProvidedPerson
-from serving.identity.openid.flow import SECONDS_TO_SIGN_IN, Begun, OpenIdFlow
+from serving.identity.openid.flow import Begun, OpenIdFlow
 from serving.identity.openid.provider import Provider
-from serving.identity.openid.terms import ClaimNames, Fault, OpenIdError, OpenIdTerms
+from serving.identity.openid.terms import (
+    SECONDS_TO_SIGN_IN,
+    ClaimNames,
+    Fault,
+    OpenIdError,
+    OpenIdTerms,
+)
 from serving.store.pending_sign_ins import PendingSignIn
 from tests.serving.identity.openid_provider import (
     CLIENT_ID,
