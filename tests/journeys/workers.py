@@ -4,7 +4,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,20 +55,7 @@ class Fleet:
     stack: ExitStack
 
     def add_worker(self, name: str, *arguments: str) -> WorkerProcess:
-        log = self.folder / f"{name}.log"
-        with log.open("w", encoding="utf-8") as output:
-            process = subprocess.Popen(
-                command("worker", *arguments),
-                cwd=ROOT,
-                env=environment(self.folder / name, **self.settings),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        self.stack.callback(_end, process)
-        worker = WorkerProcess(process, log)
-        wait_until(lambda: _NAMED.search(log.read_text(encoding="utf-8")), lambda: log.read_text("utf-8"))
-        return worker
+        return start_worker(self.stack, self.folder, name, self.settings, *arguments)
 
     def states(self) -> dict[str, int]:
         with self.database.reading() as connection:
@@ -90,6 +77,25 @@ class Fleet:
     def workers(self) -> dict[str, Any]:
         found = self.program.get("/api/v1/operations/workers")["workers"]
         return {one["id"]: one for one in found}
+
+
+def start_worker(
+    stack: ExitStack, folder: Path, name: str, settings: Mapping[str, str], *arguments: str
+) -> WorkerProcess:
+    """Start a worker with a home of its own, and wait until it takes jobs; it ends with the stack."""
+    log = folder / f"{name}.log"
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            command("worker", *arguments),
+            cwd=ROOT,
+            env=environment(folder / name, **settings),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    stack.callback(_end, process)
+    wait_until(lambda: _NAMED.search(log.read_text(encoding="utf-8")), lambda: log.read_text("utf-8"))
+    return WorkerProcess(process, log)
 
 
 @contextmanager
