@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,9 +102,11 @@ def _database(settings: Settings) -> str:
 def _objects(settings: Settings) -> str:
     if not settings.objects_bucket and not settings.objects_folder.exists():
         return _home(settings.objects_folder, is_at_work=False)
-    objects = open_objects(settings)
-    objects.check_writable()
-    return f"{objects.place}, writable"
+    with tempfile.TemporaryDirectory() as scratch:  # a bucket's cache is made in the home, which may not be
+        elsewhere = {"home": Path(scratch)} if settings.objects_bucket else {}
+        objects = open_objects(settings.model_copy(update=elsewhere))
+        objects.check_writable()
+        return f"{objects.place}, writable"
 
 
 def _models(settings: Settings) -> str:

@@ -87,7 +87,9 @@ def serve(
         )
         with listener, running(settings, with_sign_in=not without_sign_in) as service:
             address = address_of(listener, is_tls=tls is not None)
-            way_in = describe_way_in(service.identity, address)
+            way_in = describe_way_in(
+                service.identity, settings.public_url.rstrip("/") + "/" if settings.public_url else address
+            )
 
             def say_ready() -> None:
                 typer.echo(way_in)
@@ -147,7 +149,9 @@ def demo(
         samples = choose_samples(settings.datasets, Path(scratch) / "samples")
         with listener, running(settings, with_sign_in=sign_in) as service:
             address = address_of(listener)
-            way_in = describe_way_in(service.identity, address)
+            way_in = describe_way_in(
+                service.identity, settings.public_url.rstrip("/") + "/" if settings.public_url else address
+            )
 
             def send_samples() -> None:
                 try:
