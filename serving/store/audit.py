@@ -20,6 +20,10 @@ _COLUMN_OF_FIELD = {
     "site": "site_id",
 }
 
+# Built once: to build a statement costs as much as to run it.
+_LAST = select(audit.c.seq, audit.c.hash, audit.c.at).order_by(audit.c.seq.desc()).limit(1)
+_APPEND = insert(audit)
+
 
 @dataclass(frozen=True, slots=True)
 class Signed:
@@ -40,7 +44,7 @@ def append(connection: Connection, events: Sequence[AuditEvent]) -> list[AuditRo
         rows.append(row)
         link = Link(row.seq, row.hash, row.at_us)
     if rows:
-        connection.execute(insert(audit), [_values(row) for row in rows])
+        connection.execute(_APPEND, [_values(row) for row in rows])
     return rows
 
 
@@ -51,8 +55,7 @@ def hold_end(connection: Connection) -> None:
 
 def last_link(connection: Connection) -> Link:
     """Give the end of the chain."""
-    query = select(audit.c.seq, audit.c.hash, audit.c.at).order_by(audit.c.seq.desc()).limit(1)
-    row = connection.execute(query).first()
+    row = connection.execute(_LAST).first()
     return floor(connection) if row is None else Link(row.seq, row.hash, row.at)
 
 

@@ -1,14 +1,14 @@
 """The one place where the database is opened, read and written.
 
 SQLite, the default, in write-ahead mode with ``synchronous=FULL``: a committed transaction survives a power
-cut; many threads read at once, and writers take turns, because SQLite knows only one. PostgreSQL for several
+cut; many threads read at once, and writers take turns and share commits
+(:mod:`serving.store.group_commit`), because SQLite knows only one. PostgreSQL for several
 processes or machines: writers work side by side, and take turns at the same things
 (:mod:`serving.store.turns`).
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from serving.errors import StartError
 from serving.store.engines import check_server, connect, described
 from serving.store.failures import DatabaseUnavailableError, explained
+from serving.store.group_commit import GroupCommit
 from serving.store.schema import NEWEST, migrate, revision_of
 
 
@@ -32,15 +33,13 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._reads: Engine = engine
-        self._writes: Engine = engine
-        self._turn: threading.Lock | nullcontext[None] = nullcontext()
         if engine.dialect.name == "postgresql":
             snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-            self._reads = engine.execution_options(**snapshot)
+            self._reads: Engine = engine.execution_options(**snapshot)
+            self._begin: Callable[[], AbstractContextManager[Connection]] = engine.begin
         else:
-            self._writes = engine.execution_options(writes=True)
-            self._turn = threading.Lock()
+            self._reads = engine
+            self._begin = GroupCommit(engine.execution_options(writes=True)).writing
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -50,8 +49,8 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Give a connection whose changes are committed together, or not at all."""
-        with _failures_explained(), self._turn, self._writes.begin() as connection:
+        """Give a connection whose changes are committed when this ends, or not at all."""
+        with _failures_explained(), self._begin() as connection:
             yield connection
 
     def close(self) -> None:

@@ -33,6 +33,12 @@ def explained(error: DBAPIError | PoolTimeoutError) -> DatabaseUnavailableError 
     return None
 
 
+def commit_failed(error: BaseException) -> DatabaseUnavailableError:
+    """Say to one of several whose changes were to be committed together that they were not."""
+    told = explained(error) if isinstance(error, DBAPIError) else None
+    return told or _unavailable("its last commit failed")
+
+
 def _of_sqlite(code: int, problem: str) -> DatabaseUnavailableError | None:
     if code == _FULL_CODE:
         return _full()

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from serving.store.tables import instances, key_images, patients, queue_entries, scores, studies
 from serving.store.tenancy import Scope, within
-from serving.store.upserts import insert
+from serving.store.upserts import insert_or_change
 
 # Up to so many sites their queues are merged: that costs about 0.1 ms a site, and nothing for their length.
 # Beyond, the queue of the network is read and filtered: of a thousand sites with a million studies, 100 took
@@ -101,12 +101,8 @@ def place(connection: Connection, *, site: str, study_id: int, placement: Placem
         "reason_zh": placement.reason_zh,
         "policy_version": placement.policy_version,
     }
-    statement = insert(connection, queue_entries).values(
-        study_id=study_id, site_id=site, is_waiting=True, **values
-    )
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=[queue_entries.c.study_id], set_=values)
-    )
+    statement = insert_or_change(connection, queue_entries, key="study_id", changes=tuple(values))
+    connection.execute(statement, {"study_id": study_id, "site_id": site, "is_waiting": True, **values})
 
 
 def place_no_later(connection: Connection, *, site: str, study_id: int, placement: Placement) -> None:

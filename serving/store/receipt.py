@@ -11,22 +11,43 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from data.dicom.writing import uid_of_digest
 from data.study import StudyListing
-from serving.store.jobs import Enqueue, open_job
+from serving.store.jobs import Enqueue, Job, open_job
 from serving.store.listings import ListedStudy, as_integer_string, list_study
 from serving.store.queue import Placement, place, place_no_later
 from serving.store.references import hold_references
 from serving.store.tables import instances, objects, patients, series, studies
 from serving.store.turns import is_shared_by_writers, take_turns_at
-from serving.store.upserts import insert
+from serving.store.upserts import insert_unless_there
 
 # The doctor's priorities, the most urgent first.
 PRIORITIES = ("stat", "urgent", "routine")
 
 _CONTEXT_FIELDS = ("age_years", "sex", "body_site", "skin_type", "clinical_question")
+
+# SQLite before 3.32 takes 999 values; a study that gets more at a time is read whole.
+_UIDS_A_QUERY = 500
+
+# Built once: to build a statement costs as much as to run it.
+_KNOWN = (
+    select(studies)
+    .where(studies.c.site_id == bindparam("site"), studies.c.uid == bindparam("uid"))
+    .with_for_update()
+)
+_NEW = insert(studies).returning(studies.c.id)
+_PATIENT = select(patients.c.id).where(
+    patients.c.site_id == bindparam("site"),
+    patients.c.issuer == bindparam("issuer"),
+    patients.c.identifier == bindparam("identifier"),
+)
+_STORED = select(instances.c.sop_instance_uid, instances.c.sha256).where(
+    instances.c.study_id == bindparam("study_id")
+)
+_STORED_AMONG = _STORED.where(instances.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
+_NEW_INSTANCE = insert(instances)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,43 +177,38 @@ def record(
     if (n_images := len(new) + (known.n_images if known else 0)) > max_images:
         raise StudyFullError(n_images)
     if known is None:
-        study_id, key = _insert_study(connection, arrived, site=site, now_us=now_us)
+        study_id, key = _insert_study(connection, arrived, n_images=n_images, site=site, now_us=now_us)
         list_study(connection, _listed(arrived), site=site, study_id=study_id)
-        received_at_us, priority, state, n_before = now_us, arrived.priority, "received", 0
-    else:
-        study_id, key, state, n_before = known.id, known.key, known.state, known.n_images
-        received_at_us = known.received_at
-        priority = min(known.priority, arrived.priority, key=PRIORITIES.index)
-
-    _insert_instances(connection, new, site=site, study_id=study_id, now_us=now_us)
-    n_new = len(new)
-    placement = place_unscored(received_at_us, priority)
-    if known is None:
+        _insert_instances(connection, new, site=site, study_id=study_id, now_us=now_us)
+        placement = place_unscored(now_us, arrived.priority)
         place(connection, site=site, study_id=study_id, placement=placement)
-    elif n_new or priority != known.priority:
-        place_no_later(connection, site=site, study_id=study_id, placement=placement)
-    changes: dict[str, object] = {"priority": priority, "n_images": n_before + n_new}
-    needs_job = known is None
-    if known is not None:
-        changes |= {name: getattr(arrived, name) for name in _CONTEXT_FIELDS if getattr(known, name) is None}
-        # A scored study whose doctor now asks for more is scored again: its reason line speaks of both.
-        if n_new or (priority != known.priority and state not in {"received", "scoring"}):
-            state = "received"
-            changes |= {"revision": known.revision + 1, "n_attempts": 0, "reason": None, "problem": None}
-            changes |= {"state_since": now_us}
-            needs_job = True
-        elif priority != known.priority and state == "received":
-            needs_job = True  # the one it has waits at its old place
-    connection.execute(update(studies).where(studies.c.id == study_id).values(state=state, **changes))
+        enqueue(connection, Job(key, revision=1, number=1, due_at_us=placement.due_at_us))
+        return Receipt(key, arrived.uid, "received", n_images, n_images)
+
+    _insert_instances(connection, new, site=site, study_id=known.id, now_us=now_us)
+    priority = min(known.priority, arrived.priority, key=PRIORITIES.index)
+    if new or priority != known.priority:
+        placement = place_unscored(known.received_at, priority)
+        place_no_later(connection, site=site, study_id=known.id, placement=placement)
+    state = known.state
+    changes: dict[str, object] = {"priority": priority, "n_images": n_images}
+    changes |= {name: getattr(arrived, name) for name in _CONTEXT_FIELDS if getattr(known, name) is None}
+    # A scored study whose doctor now asks for more is scored again: its reason line speaks of both. One that
+    # waits for its score has a job that waits at its old place.
+    is_reopened = bool(new) or (priority != known.priority and state not in {"received", "scoring"})
+    needs_job = is_reopened or (priority != known.priority and state == "received")
+    if is_reopened:
+        state = "received"
+        changes |= {"revision": known.revision + 1, "n_attempts": 0, "reason": None, "problem": None}
+        changes |= {"state_since": now_us}
+    connection.execute(update(studies).where(studies.c.id == known.id).values(state=state, **changes))
     if needs_job:
-        enqueue(connection, open_job(connection, study_id))
-    return Receipt(key, arrived.uid, state, n_before + n_new, n_new)
+        enqueue(connection, open_job(connection, known.id))
+    return Receipt(known.key, arrived.uid, state, n_images, len(new))
 
 
 def _known(connection: Connection, uid: str, *, site: str) -> Row[*tuple[Any, ...]] | None:
-    return connection.execute(
-        select(studies).where(studies.c.site_id == site, studies.c.uid == uid).with_for_update()
-    ).first()
+    return connection.execute(_KNOWN, {"site": site, "uid": uid}).first()
 
 
 def _is_of_another(connection: Connection, patient: ArrivedPatient | None, known_id: int | None) -> bool:
@@ -215,50 +231,38 @@ def _uid_for(arrived: ArrivedStudy) -> str:
 
 
 def _insert_study(
-    connection: Connection, arrived: ArrivedStudy, *, site: str, now_us: int
+    connection: Connection, arrived: ArrivedStudy, *, n_images: int, site: str, now_us: int
 ) -> tuple[int, str]:
     key = secrets.token_hex(16)
+    values = {
+        "site_id": site,
+        "key": key,
+        "uid": arrived.uid,
+        "patient_id": _patient_id(connection, arrived.patient, site=site),
+        "accession": arrived.accession,
+        "description": arrived.description,
+        "modality": arrived.modality,
+        "performed_at": arrived.performed_at_us,
+        "received_at": now_us,
+        "priority": arrived.priority,
+        "state": "received",
+        "revision": 1,
+        "n_attempts": 0,
+        "n_images": n_images,
+        "state_since": now_us,
+        "job": 1,
+    }
     context = {name: getattr(arrived, name) for name in _CONTEXT_FIELDS}
-    study_id = connection.execute(
-        studies.insert()
-        .values(
-            site_id=site,
-            key=key,
-            uid=arrived.uid,
-            patient_id=_patient_id(connection, arrived.patient, site=site),
-            accession=arrived.accession,
-            description=arrived.description,
-            modality=arrived.modality,
-            performed_at=arrived.performed_at_us,
-            received_at=now_us,
-            priority=arrived.priority,
-            state="received",
-            revision=1,
-            n_attempts=0,
-            n_images=0,
-            state_since=now_us,
-            **context,
-        )
-        .returning(studies.c.id)
-    ).scalar_one()
-    return study_id, key
+    return connection.execute(_NEW, values | context).scalar_one(), key
 
 
 def _patient_id(connection: Connection, patient: ArrivedPatient | None, *, site: str) -> int | None:
     if patient is None:
         return None
-    connection.execute(
-        insert(connection, patients)
-        .values(site_id=site, issuer=patient.issuer, identifier=patient.identifier, name=patient.name)
-        .on_conflict_do_nothing()
-    )
-    patient_id: int = connection.execute(
-        select(patients.c.id).where(
-            patients.c.site_id == site,
-            patients.c.issuer == patient.issuer,
-            patients.c.identifier == patient.identifier,
-        )
-    ).scalar_one()
+    who = {"issuer": patient.issuer, "identifier": patient.identifier}
+    unless_there = insert_unless_there(connection, patients)
+    connection.execute(unless_there, {"site_id": site, "name": patient.name, **who})
+    patient_id: int = connection.execute(_PATIENT, {"site": site, **who}).scalar_one()
     return patient_id
 
 
@@ -266,21 +270,25 @@ def _new_instances(
     connection: Connection, arrived: Sequence[ArrivedInstance], *, study_id: int | None
 ) -> dict[str, ArrivedInstance]:
     """Give the images that the study does not have yet, by the UID under which each is kept."""
-    stored = dict(
-        connection.execute(
-            select(instances.c.sop_instance_uid, instances.c.sha256).where(instances.c.study_id == study_id)
-        ).all()
-    )
+    stored: dict[str, str] = {}
+    if study_id is not None:
+        uids = {item.sop_instance_uid for item in arrived} | {_uid_of(item) for item in arrived}
+        query = _STORED if len(uids) > _UIDS_A_QUERY else _STORED_AMONG
+        stored = dict(connection.execute(query, {"study_id": study_id, "uids": list(uids)}).all())
     new: dict[str, ArrivedInstance] = {}
     for item in arrived:
         uid = item.sop_instance_uid
         if stored.get(uid, item.sha256) != item.sha256:
             # Another image under the same UID breaks the standard, yet refusing it could hide the finding.
-            uid = uid_of_digest(bytes.fromhex(item.sha256))
+            uid = _uid_of(item)
         if uid not in stored:
             stored[uid] = item.sha256
             new[uid] = item
     return new
+
+
+def _uid_of(item: ArrivedInstance) -> str:
+    return uid_of_digest(bytes.fromhex(item.sha256))
 
 
 def _insert_instances(
@@ -291,7 +299,7 @@ def _insert_instances(
     _insert_objects(connection, new.values(), now_us=now_us)
     one_of = {item.series_uid: item for item in new.values()}
     connection.execute(
-        insert(connection, series).on_conflict_do_nothing(),
+        insert_unless_there(connection, series),
         [
             {
                 "site_id": site,
@@ -306,7 +314,7 @@ def _insert_instances(
         ],
     )
     connection.execute(
-        instances.insert(),
+        _NEW_INSTANCE,
         [
             {
                 "site_id": site,
@@ -332,7 +340,7 @@ def _insert_objects(connection: Connection, items: Collection[ArrivedInstance], 
     """Write down which objects there are, always in the same order: none waits for one who waits for it."""
     n_bytes = {item.sha256: item.n_bytes for item in items}
     rows = [{"sha256": sha256, "n_bytes": n_bytes[sha256], "stored_at": now_us} for sha256 in sorted(n_bytes)]
-    connection.execute(insert(connection, objects).on_conflict_do_nothing(), rows)
+    connection.execute(insert_unless_there(connection, objects), rows)
 
 
 def _listed(arrived: ArrivedStudy) -> ListedStudy:
