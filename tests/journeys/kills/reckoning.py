@@ -14,8 +14,11 @@ import numpy as np
 from PIL import Image
 from sqlalchemy import func, select
 
+from serving.errors import ServiceError
 from serving.settings import Settings
+from serving.store.audit_chain import Action, Result
 from serving.store.database import open_existing
+from serving.store.objects import ObjectStore
 from serving.store.opening import open_objects
 from serving.store.receipt import PRIORITIES
 from serving.store.tables import audit, instances, objects, scores, studies
@@ -165,7 +168,7 @@ def _check_stores(ledger: Ledger, settings: Settings, found: Reckoning) -> None:
             if any(n > 1 for n in connection.execute(once).scalars()):
                 found.scored_twice.append("a revision has two scores of one model")
             said = select(audit.c.study_uid, audit.c.details, audit.c.model).where(
-                audit.c.action == "scored", audit.c.result == "success"
+                audit.c.action == Action.SCORED, audit.c.result == Result.DONE
             )
             _check_trail(connection.execute(said).all(), found)
             newest = dict(
@@ -184,11 +187,18 @@ def _check_stores(ledger: Ledger, settings: Settings, found: Reckoning) -> None:
         database.close()
     for known in ledger.studies.values():
         for sha256, picture in known.images.items():
-            if b"".join(store.get(sha256)) != picture.content:
+            if _kept(store, sha256) != picture.content:
                 found.lost.append(f"{picture.name} of study {known.key} is not kept as it was sent")
     found.left_behind["stored files that nobody refers to"] = len(
         {kept.sha256 for kept in store.each()} - referred
     )
+
+
+def _kept(store: ObjectStore, sha256: str) -> bytes | None:
+    try:
+        return b"".join(store.get(sha256))
+    except ServiceError:
+        return None
 
 
 def _check_trail(rows: Any, found: Reckoning) -> None:  # noqa: ANN401 - rows of SQLAlchemy
