@@ -63,7 +63,7 @@ class SecondFactors:
                 set_factor(connection, person.id, sealed, now_us=self.clock())
         address = pyotp.TOTP(secret).provisioning_uri(name=person.login_name, issuer_name=_ISSUER)
         picture = segno.make(address, error="m", micro=False).svg_inline(
-            scale=4, border=4, dark="#000", light="#fff", svgclass="code", lineclass=None
+            border=4, dark="#000", light="#fff", svgclass="code", lineclass=None, omitsize=True
         )
         return Enrolment(secret, picture)
 

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pyotp
@@ -14,6 +15,8 @@ from serving.identity.refused_sign_in import Reason, SignInRefusedError
 from serving.store.identity_tables import sessions, users
 from serving.store.people import find_person
 from serving.store.times import now_us
+from serving.web.account_wording import account_wording_of
+from serving.worklist.language import Language
 from tests.serving.identity.people import (
     PASSWORD,
     VISITOR,
@@ -415,3 +418,73 @@ def test_hashes_of_older_parameters_are_made_anew(service: Service) -> None:
     assert again is not None
     assert "$m=65536,t=3,p=4$" in str(again.password_hash)
     assert _sign_in(browser(service), "weak") == 303
+
+
+def test_too_many_wrong_passwords_are_slowed_down_and_that_is_kept(service: Service) -> None:
+    enter(service, Role.READER, name="slow", password=PASSWORD)
+    client = browser(service)
+    client.headers["Accept-Language"] = "zh"
+    answers = [client.post("/sign-in", data={"login_name": "slow", "password": "no"}) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [403] * 5 + [429]
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 5
+    assert "尝试次数过多" in answers[-1].text
+    assert _sign_in(client, "slow") == 429  # the right one has to wait as well
+    kept = [row for row in rows(service) if '"account":"slow"' in row.details]
+    assert [(row.action, row.result) for row in kept[-3:]] == [
+        ("locked-out", "done"),
+        ("logged-in", "refused"),
+        ("logged-in", "refused"),
+    ]
+    assert '"on":["pair"]' in kept[-3].details
+
+
+def test_a_browser_that_was_let_in_before_gets_in_while_others_are_slowed_down(service: Service) -> None:
+    enter(service, Role.READER, name="besieged", password=PASSWORD)
+    mine = browser(service)
+    assert _sign_in(mine, "besieged") == 303
+    for _ in range(7):
+        _sign_in(browser(service), "besieged", "guess")
+    assert _sign_in(browser(service), "besieged") == 429
+    assert _sign_in(mine, "besieged") == 303
+    thief = browser(service)
+    thief.cookies.set("firstread-device", mine.cookies["firstread-device"])
+    enter(service, Role.READER, name="another", password=PASSWORD)
+    assert _sign_in(thief, "another") == 303  # the mark is worth nothing for another account
+
+
+def test_a_second_factor_stands_in_the_trail_when_it_is_switched_on_and_off(service: Service) -> None:
+    person = enter(service, Role.READER, name="onoff", password=PASSWORD)
+    token, there = let_in(service, person), let_in(service, person)
+    client = browser(service, token)
+    _secret(client)
+    assert browser(service, there).get("/api/v1/me").status_code == 401  # opened by the password alone
+    off = client.post("/account/second-factor/remove", data={"present": PASSWORD}, follow_redirects=False)
+    assert off.headers["Location"].endswith("told=factor")
+    kept = [
+        row.details for row in rows(service) if (row.action, row.actor) == ("second-factor-changed", "onoff")
+    ]
+    assert kept == ['{"to":"app"}', '{"to":null}']
+
+
+def test_the_pages_run_nothing_inline_and_fetch_nothing_from_elsewhere(service: Service) -> None:
+    client = browser(service, let_in(service, enter(service, Role.READER)))
+    for way in ("/sign-in", "/account", "/account/second-factor", "/set-up?token=x", "/password?token=x"):
+        for language in ("en", "zh"):
+            page = client.get(way, params={"lang": language}).text if "?" not in way else client.get(way).text
+            assert not re.search(r"<[^>]+\s(style|on\w+)=|<style|<script(?![^>]*src=)", page), way
+            links = re.findall(r'(?:src|href|action)="([^"]*)"', page)
+            assert links
+            assert all(link.startswith("/") and not link.startswith("//") for link in links), links
+
+
+def test_every_phrase_of_the_account_is_there_in_both_languages() -> None:
+    for language in Language:
+        say = account_wording_of(language)
+        assert all(getattr(say, one.name) for one in fields(say))
+        assert set(say.reasons) == set(Reason)
+        assert set(say.role_names) == set(Role)
+        for reason in Reason:
+            assert "{" not in say.refused(SignInRefusedError(reason, seconds=75, characters=15))
+    assert "1:15" in account_wording_of(Language.ENGLISH).refused(
+        SignInRefusedError(Reason.BLOCKED, seconds=75)
+    )
