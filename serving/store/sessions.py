@@ -3,8 +3,9 @@
 import hashlib
 import secrets
 from dataclasses import dataclass
+from functools import cache
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, String, bindparam, delete, func, insert, or_, select, update
 
 from serving.store.identity_tables import known_devices, one_time_links, sessions, users
 from serving.store.people import Person, find_person, grants_of, person_of
@@ -82,12 +83,7 @@ def add_session(
 
 def find_session(connection: Connection, token: str) -> tuple[Session, Person] | None:
     """Give the session of a token with its person, whatever state it is in."""
-    query = (
-        select(*(column.label(f"s_{column.name}") for column in sessions.c), *users.c)
-        .join(users, users.c.id == sessions.c.user_id)
-        .where(sessions.c.token_sha256 == digest(token))
-    )
-    row = connection.execute(query).first()
+    row = connection.execute(_session_query(), {"token": digest(token)}).first()
     if row is None:
         return None
     grants = grants_of(connection, row.id, is_all=row.sees_every_site)
@@ -226,6 +222,16 @@ def count_open(connection: Connection, *, now_us: int) -> int:
 def load_person(connection: Connection, link: OneTimeLink) -> Person | None:
     """Give whose link it is."""
     return None if link.user_id is None else find_person(connection, user_id=link.user_id)
+
+
+@cache
+def _session_query() -> Select[*tuple[object, ...]]:
+    # every request asks this: built once, it takes half the time
+    return (
+        select(*(column.label(f"s_{column.name}") for column in sessions.c), *users.c)
+        .join(users, users.c.id == sessions.c.user_id)
+        .where(sessions.c.token_sha256 == bindparam("token", type_=String))
+    )
 
 
 def _session(row: Row[*tuple[object, ...]], prefix: str) -> Session:
