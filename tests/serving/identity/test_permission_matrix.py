@@ -8,11 +8,12 @@ from httpx2 import Response
 from sqlalchemy import select, update
 
 from serving.identity.caller import Role, Stage
-from serving.identity.permissions import PERMISSIONS, Address, Rule
+from serving.identity.permissions import PERMISSIONS, Rule
 from serving.identity.permissions_table import as_markdown, as_text
 from serving.store.identity_tables import sessions, users
 from serving.store.people import Person
 from serving.store.times import now_us
+from tests.serving.identity.addresses import filled
 from tests.serving.identity.people import browser, enter, let_in, rows
 from tests.serving.service_in_process import Service, in_process
 
@@ -26,21 +27,6 @@ GATE_CODES = {
     "page-token-wrong": 403,
 }
 
-# Something for every parameter of a path; a new one must be entered here.
-NOTHING = {
-    "study": "0" * 32,
-    "sop_instance_uid": "1.2.3",
-    "frame": "1",
-    "name": "pages.css",
-    "token": "0" * 32,
-    "site": "nowhere",
-    "user": "0" * 32,
-    "series": "1.2.4",
-    "instance": "1.2.3",
-    "frames": "1",
-    "value": "7FE00010",
-}
-
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
@@ -51,10 +37,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def people(service: Service) -> dict[Role | None, Person]:
     return {role: enter(service, *([] if role is None else [role])) for role in (None, *Role)}
-
-
-def _path(address: Address) -> str:
-    return address[1].replace(":path}", "}").format(**NOTHING)
 
 
 def _code(answer: Response) -> str | None:
@@ -84,7 +66,7 @@ def test_each_role_may_use_what_its_column_says_and_nothing_else(
 ) -> None:
     for address, rule in PERMISSIONS.items():
         client = browser(service, let_in(service, people[role]))
-        answer = client.request(address[0], _path(address), follow_redirects=False)
+        answer = client.request(address[0], filled(address), follow_redirects=False)
         expected = _as_the_table_says(rule, role)
         if expected is None and rule.needs_licence:
             expected = "licence-needed"  # nobody here has one
@@ -96,7 +78,7 @@ def test_a_stranger_may_use_what_is_for_everybody_and_is_asked_who_they_are_else
     service: Service,
 ) -> None:
     for address, rule in PERMISSIONS.items():
-        answer = browser(service).request(address[0], _path(address), follow_redirects=False)
+        answer = browser(service).request(address[0], filled(address), follow_redirects=False)
         assert _code(answer) == (None if rule.is_public else "sign-in-needed"), (address, answer.text)
 
 
@@ -124,7 +106,7 @@ def test_a_cookie_that_is_no_good_opens_nothing(service: Service, flaw: str) -> 
     for address, rule in PERMISSIONS.items():
         answer = client.request(
             address[0],
-            _path(address),
+            filled(address),
             follow_redirects=False,
         )
         assert _code(answer) == (None if rule.is_public else told), (flaw, address, answer.text)
@@ -139,7 +121,7 @@ def test_who_has_come_half_way_in_gets_no_further(
 ) -> None:
     for address, rule in PERMISSIONS.items():
         token = let_in(service, people[Role.SUPERVISOR], stage)
-        answer = browser(service, token).request(address[0], _path(address), follow_redirects=False)
+        answer = browser(service, token).request(address[0], filled(address), follow_redirects=False)
         expected = None if rule.is_public or stage in rule.stages else "sign-in-needed"
         assert _code(answer) == expected, (address, answer.text)
 
@@ -155,7 +137,7 @@ def test_no_change_is_made_by_a_cookie_without_the_token_of_its_page(service: Se
             client.cookies.set("firstread", token)
             files = {"files": ("a.jpg", b"x")} if rule.checks_csrf_itself else None
             answer = client.request(
-                address[0], _path(address), headers=headers, files=files, follow_redirects=False
+                address[0], filled(address), headers=headers, files=files, follow_redirects=False
             )
             if rule.checks_csrf_itself:
                 assert (answer.status_code, "came from elsewhere" in answer.text) == (403, True)

@@ -1,7 +1,6 @@
 """API tokens over HTTP: made once, good for their site and scopes, ended, expired, guessed."""
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from serving.identity.tokens import MadeToken, Tokens
 from serving.store.audit import read_rows
 from serving.store.audit_chain import ActorKind, AuditRow, Who
 from serving.store.sites import add_site
+from tests.serving.identity.addresses import filled
 from tests.serving.service_in_process import Service, in_process, photograph
 
 OPERATOR = Who(ActorKind.OPERATOR, "root")
@@ -121,7 +121,7 @@ def test_a_token_is_good_for_what_it_names_alone(
             continue
         answer = service.client.request(
             method,
-            re.sub(r"\{[^}]+\}", "1", path),
+            filled((method, path)),
             headers={"Authorization": f"Bearer {secret}"},
         )
         assert (answer.status_code != 403) == ((method, path) in opened), (method, path, answer.text)

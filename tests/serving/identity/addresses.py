@@ -1,0 +1,63 @@
+"""Real requests for the addresses of the table; a new parameter, query or body must be entered here."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from serving.identity.permissions import Address
+
+PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
+
+# Below these, studies are named by their UIDs and not by our keys.
+_BY_UID = ("/dicom-web/", "/wado")
+
+# Things that are not there.
+NOTHING = {
+    "study": "0" * 32,
+    "study_uid": "1.2.3.4",
+    "series": "1.2.3.5",
+    "instance": "1.2.3.6",
+    "sop_instance_uid": "1.2.3.6",
+    "frame": "1",
+    "frames": "1",
+    "value": "00091010",
+    "name": "pages.css",
+    "token": "0" * 32,
+    "site": "nowhere",
+    "user": "0" * 32,
+    "certificate": "0" * 64,
+}
+
+# What an address needs in its query.
+QUERIES: Mapping[str, Mapping[str, str]] = {
+    "/wado": {"studyUID": "study_uid", "seriesUID": "series", "objectUID": "instance"},
+}
+
+# What a request must carry to be more than ill-formed.
+BODIES: Mapping[Address, dict[str, Any]] = {
+    ("PATCH", "/api/v1/sites/{site}"): {"json": {"name": "x"}},
+    ("PUT", "/api/v1/studies/{study}/consent"): {"json": {"consent": "care-only"}},
+    ("POST", "/studies/{study}/consent"): {"data": {"consent": "care-only"}},
+}
+
+# Searches within something: where that is not there, there is nothing to find.
+SEARCHES = {
+    "/dicom-web/studies/{study}/series",
+    "/dicom-web/studies/{study}/instances",
+    "/dicom-web/studies/{study}/series/{series}/instances",
+}
+
+
+def filled(address: Address, values: Mapping[str, str] = NOTHING) -> str:
+    """Give the address of something, with the query that it needs."""
+    path = address[1]
+    named = {**values, "study": values["study_uid"]} if path.startswith(_BY_UID) else values
+    query = {name: named[value] for name, value in QUERIES.get(path, {}).items()}
+    way = PARAMETER.sub(lambda found: named[found.group(1)], path)
+    return f"{way}?{urlencode(query)}" if query else way
+
+
+def names_one_thing(address: Address) -> bool:
+    """Whether an address is that of one thing that belongs to a site."""
+    return address[1] != "/assets/{name}" and ("{" in address[1] or address[1] in QUERIES)
