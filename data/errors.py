@@ -29,6 +29,7 @@ class Reason(StrEnum):
     RECOGNIZABLE_FACE = "recognizable-face"
     CONSENT_WITHHELD = "consent-withheld"
     NAME_TAKEN = "name-taken"
+    OTHER_STUDY = "other-study"
     ARCHIVE_BOMB = "archive-bomb"
     ARCHIVE_UNSAFE_PATH = "archive-unsafe-path"
     ARCHIVE_CORRUPT = "archive-corrupt"

@@ -17,7 +17,13 @@ from serving.administration.service import Administration
 from serving.bodies import Bounds, RequestLimits
 from serving.consents import endpoints as consents_endpoints
 from serving.consents.service import Consents
-from serving.dicomweb import render_endpoints, retrieve_endpoints, search_endpoints, uri_endpoints
+from serving.dicomweb import (
+    render_endpoints,
+    retrieve_endpoints,
+    search_endpoints,
+    store_endpoints,
+    uri_endpoints,
+)
 from serving.dicomweb.service import DicomWeb
 from serving.errors import Problem, ServiceError
 from serving.forwarding import Forwarding
@@ -110,7 +116,7 @@ _NO_TELEMETRY: TelemetryConfig = {
 }
 
 # Routes that read their body as it comes, under limits of their own.
-_STREAMED = ("/api/v1/studies", "/send")
+_STREAMED = ("/api/v1/studies", "/send", "/dicom-web/studies", "/dicom-web/studies/")
 
 
 @dataclass(frozen=True)
@@ -196,6 +202,7 @@ def create_app(
     app.include_router(studies_endpoints.build_router(studies))
     app.include_router(consents_endpoints.build_router(consents))
     app.include_router(operations_endpoints.build_router(operations, manners.figures.registry))
+    app.include_router(store_endpoints.build_router(intake))
     app.include_router(search_endpoints.build_router(dicomweb))
     app.include_router(retrieve_endpoints.build_router(dicomweb))
     app.include_router(render_endpoints.build_router(dicomweb))

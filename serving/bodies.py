@@ -46,13 +46,14 @@ class Bounds:
     limits : RequestLimits
         What is refused.
     streamed : collection of str
-        Paths whose route reads the body itself.
+        Paths whose route reads the body itself; one that ends with a slash stands for those below it.
     """
 
     def __init__(self, app: ASGIApp, limits: RequestLimits, *, streamed: Collection[str]) -> None:
         self._app = app
         self._limits = limits
         self._streamed = frozenset(streamed)
+        self._streamed_below = tuple(path for path in streamed if path.endswith("/"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -60,7 +61,7 @@ class Bounds:
             await self._app(scope, receive, send)
             return
         refused = self._refused(scope)
-        if refused is None and not (scope["method"] == "POST" and scope["path"] in self._streamed):
+        if refused is None and not self._is_streamed(scope):
             body = await self._read(scope, receive)
             if body is None:
                 return  # the sender is gone
@@ -77,6 +78,10 @@ class Bounds:
             "close"  # what of the body has not come must not be taken for a request
         )
         await answer(scope, receive, send)
+
+    def _is_streamed(self, scope: Scope) -> bool:
+        path: str = scope["path"]
+        return scope["method"] == "POST" and (path in self._streamed or path.startswith(self._streamed_below))
 
     def _refused(self, scope: Scope) -> tuple[Problem, str] | None:
         limits = self._limits

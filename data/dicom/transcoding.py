@@ -20,6 +20,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filereader import dcmread
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
     UID,
@@ -171,7 +172,8 @@ def _copied(path: Path, opened: OpenedObject, identity: Identity) -> Iterator[by
     """Write a new header before the rest of the file as it stands, from its pixel data on."""
     syntax = opened.transfer_syntax
     if syntax == DeflatedExplicitVRLittleEndian:
-        raise TranscodingError("it is stored deflated, and has other UIDs than those it is kept under")
+        yield _deflated_anew(path, opened, identity)
+        return
     yield _header(path, opened, syntax, identity, {})
     if opened.pixels is None:
         return
@@ -179,6 +181,21 @@ def _copied(path: Path, opened: OpenedObject, identity: Identity) -> Iterator[by
     opened.stream.seek(opened.pixels.offset)
     while chunk := opened.stream.read(_CHUNK_BYTES):
         yield chunk
+
+
+def _deflated_anew(path: Path, opened: OpenedObject, identity: Identity) -> bytes:
+    plain = io.BytesIO(b"".join(_transcoded(path, opened, NATIVE[0], identity)))
+    try:
+        with quiet():
+            dataset = dcmread(plain)
+            dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+            buffer = io.BytesIO()
+            dcmwrite(buffer, dataset)
+    except MALFORMED as error:
+        raise TranscodingError(
+            f"its header cannot be written anew ({type(error).__name__}: {error})"
+        ) from error
+    return buffer.getvalue()
 
 
 def _element_head(opened: OpenedObject) -> bytes:

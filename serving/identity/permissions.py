@@ -97,6 +97,8 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
         ("GET", path): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ)
         for path in _READ_BY_DICOMWEB
     },
+    ("POST", _WEB): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
+    ("POST", f"{_WEB}/{{study}}"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
     # their pages
     ("GET", "/"): _only(*_CLINICIANS),
     ("GET", "/studies/{study}"): _only(*_CLINICIANS),

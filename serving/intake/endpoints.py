@@ -75,29 +75,46 @@ async def receive(
 
     `check_fields` sees the form's fields before anything is taken; it may take some out, or refuse.
     """
-    declared = request.headers.get("content-length", "")
     upload = await run_in_threadpool(
         intake.begin,
         content_type=request.headers.get("content-type", ""),
-        declared_bytes=int(declared) if declared.isdecimal() else None,
+        declared_bytes=declared_bytes(request),
     )
     try:
+        await write_down(request, upload, intake.limits.pace)
+        await run_in_threadpool(upload.finish)
+        await run_in_threadpool(check_fields, upload.fields)
+        return await run_in_threadpool(_take, upload, intake, site, who, idempotency_key)
+    finally:
+        await run_in_threadpool(upload.close)
+
+
+def declared_bytes(request: Request) -> int | None:
+    """Give the size that a request says its body has."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdecimal() else None
+
+
+async def write_down(request: Request, upload: Upload, pace: Pace) -> None:
+    """Write a request's body to disk as it comes.
+
+    Raises
+    ------
+    ServiceError
+        If it is not what it should be, stops, or is too slow.
+    """
+    try:
         batch = bytearray()
-        async for chunk in _in_time(request.stream(), intake.limits.pace):
+        async for chunk in _in_time(request.stream(), pace):
             batch += chunk
             if len(batch) >= _BATCH:
                 await run_in_threadpool(upload.feed, bytes(batch))
                 batch.clear()
         await run_in_threadpool(upload.feed, bytes(batch))
-        await run_in_threadpool(upload.finish)
-        await run_in_threadpool(check_fields, upload.fields)
-        return await run_in_threadpool(_take, upload, intake, site, who, idempotency_key)
     except ClientDisconnect as error:
         raise ServiceError(
             Problem.MALFORMED_UPLOAD, "The connection ended before the upload was whole: send it again."
         ) from error
-    finally:
-        await run_in_threadpool(upload.close)
 
 
 async def _in_time(chunks: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:

@@ -8,9 +8,10 @@ study.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from pydantic import TypeAdapter
@@ -131,8 +132,9 @@ class Intake:
         site: str,
         who: Who,
         idempotency_key: str | None = None,
+        refused: Mapping[Path, ImageError] = MappingProxyType({}),
     ) -> Outcome:
-        """Store what can be read of an upload, and say what cannot.
+        """Store what can be read of an upload, and say what cannot; `refused` are known not to be.
 
         Raises
         ------
@@ -141,13 +143,20 @@ class Intake:
             another request.
         """
         try:
-            return self._take(upload, context, site=site, who=who, idempotency_key=idempotency_key)
+            return self._take(upload, context, refused, site=site, who=who, idempotency_key=idempotency_key)
         except ServiceError as error:
             self.trail.note(refused_upload(error, site=site, who=who, at_us=self.clock()))
             raise
 
     def _take(
-        self, upload: Upload, context: SenderContext, *, site: str, who: Who, idempotency_key: str | None
+        self,
+        upload: Upload,
+        context: SenderContext,
+        refused: Mapping[Path, ImageError],
+        *,
+        site: str,
+        who: Who,
+        idempotency_key: str | None,
     ) -> Outcome:
         fingerprint = upload.fingerprint()
         if idempotency_key is not None:
@@ -159,14 +168,15 @@ class Intake:
             raise ServiceError(Problem.NOTHING_TAKEN, "The upload holds no file: choose at least one image.")
         found = list(
             find_studies(
-                [item.path for item in upload.files],
+                [item.path for item in upload.files if item.path not in refused],
                 scratch=upload.scratch(),
                 limits=self.found_limits,
                 context=context.patient,
                 names={item.path: item.name for item in upload.files},
             )
         )
-        rejected = [
+        rejected = [line for error in refused.values() for line in _rejections([str(error.source)], error)]
+        rejected += [
             line
             for item in found
             if isinstance(item, Rejected)

@@ -9,6 +9,7 @@ import hashlib
 import shutil
 import tempfile
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -85,15 +86,17 @@ class Upload:
         If it is no multipart upload, or too large.
     """
 
+    media = b"multipart/form-data"
+    advice = "send the files as multipart/form-data"
+
     def __init__(
         self, spool: Path, *, content_type: str, limits: UploadLimits, declared_bytes: int | None = None
     ) -> None:
         kind, options = parse_options_header(content_type)
-        if kind != b"multipart/form-data":
+        if kind.lower() != self.media:
             raise ServiceError(
                 Problem.UNSUPPORTED_MEDIA_TYPE,
-                f"The request is {content_type or 'without a content type'}: send the files as "
-                "multipart/form-data.",
+                f"The request is {content_type[:200] or 'without a content type'}: {self.advice}.",
             )
         boundary = options.get(b"boundary", b"")
         if not boundary:
@@ -136,12 +139,29 @@ class Upload:
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body."""
-        self._n_bytes += len(data)
+        self.count(len(data))
+        with self.saying_full():
+            try:
+                self._parser.write(data)
+            except FormParserError as error:
+                raise _malformed(str(error)) from error
+
+    def count(self, n_bytes: int) -> None:
+        """Count bytes that have come.
+
+        Raises
+        ------
+        ServiceError
+            `UPLOAD_TOO_LARGE` if they are too many.
+        """
+        self._n_bytes += n_bytes
         self._check_size(self._n_bytes)
+
+    @contextlib.contextmanager
+    def saying_full(self) -> Iterator[None]:
+        """Turn a full disk into the problem that a sender is told."""
         try:
-            self._parser.write(data)
-        except FormParserError as error:
-            raise _malformed(str(error)) from error
+            yield
         except OSError as error:
             if error.errno not in FULL_DISK:
                 raise
@@ -202,7 +222,10 @@ class Upload:
             if len(self.fields) >= _MAX_FIELDS:
                 raise _malformed(f"it has more than {_MAX_FIELDS} fields")
             return
-        self._part.file_name = _readable(options[b"filename"].decode("utf-8", "replace"))
+        self._begin_file(_readable(options[b"filename"].decode("utf-8", "replace")))
+
+    def _begin_file(self, name: str) -> None:
+        self._part.file_name = name
         self._n_begun += 1
         if self._n_begun > self._limits.max_files:
             raise ServiceError(

@@ -1,5 +1,6 @@
 """The stored images under the UIDs that DICOM knows them by, with what a photograph cannot say of itself."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, select
@@ -7,6 +8,9 @@ from sqlalchemy import Connection, Row, select
 from serving.store.studies import StoredInstance
 from serving.store.tables import instances, patients, studies
 from serving.store.tenancy import Scope, within
+
+# SQLite before 3.32 takes 999 values.
+_UIDS_A_QUERY = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,38 @@ class DicomImage:
     study: StudyFacts
     instance: StoredInstance
     sop_class_uid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptImage:
+    """The UIDs under which some bytes are kept."""
+
+    study_uid: str
+    series_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str | None
+
+
+def find_kept(
+    connection: Connection, *, site: str, study_keys: Sequence[str], uids: Sequence[str]
+) -> dict[str, KeptImage]:
+    """Give those images of some studies of a site that have one of some SOP Instance UIDs, by their hash."""
+    found: dict[str, KeptImage] = {}
+    for key in study_keys:
+        for start in range(0, len(uids), _UIDS_A_QUERY):
+            query = (
+                select(studies.c.uid, instances)
+                .join(studies, studies.c.id == instances.c.study_id)
+                .where(
+                    studies.c.site_id == site,
+                    studies.c.key == key,
+                    instances.c.sop_instance_uid.in_(uids[start : start + _UIDS_A_QUERY]),
+                )
+            )
+            for row in connection.execute(query):
+                kept = KeptImage(row.uid, row.series_uid, row.sop_instance_uid, row.sop_class_uid)
+                found[row.sha256] = kept
+    return found
 
 
 def find_images(

@@ -87,7 +87,9 @@ def test_as_it_is_stored_is_byte_for_byte(make_dicom: MakeDicom) -> None:
     assert _given(path, None) == _given(path, NATIVE[0]) == path.read_bytes()
 
 
-@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", RLELossless])
+@pytest.mark.parametrize(
+    "syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", RLELossless]
+)
 def test_other_uids_change_nothing_but_the_uids(make_dicom: MakeDicom, syntax: str) -> None:
     if syntax == RLELossless:
         path = make_dicom(_grey("u1", n_frames=1)[0])
