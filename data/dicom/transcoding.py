@@ -159,7 +159,8 @@ def check_possible(path: Path, target: str) -> None:
 
 
 def _is_as_kept(own: Identity, kept: Identity) -> bool:
-    return own == kept or not (own.study_uid or own.series_uid or own.sop_instance_uid)
+    pairs = zip(_values(own), _values(kept), strict=True)
+    return all(not given or given == uid for given, uid in pairs)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
