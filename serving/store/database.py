@@ -33,13 +33,18 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        if engine.dialect.name == "postgresql":
+        if self.is_shared:
             snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
             self._reads: Engine = engine.execution_options(**snapshot)
             self._begin: Callable[[], AbstractContextManager[Connection]] = engine.begin
         else:
             self._reads = engine
             self._begin = GroupCommit(engine.execution_options(writes=True)).writing
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether programs on other machines may write to it as well."""
+        return self.engine.dialect.name == "postgresql"
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

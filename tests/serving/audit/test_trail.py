@@ -11,6 +11,7 @@ from threading import Thread
 import pytest
 from sqlalchemy import text
 
+from serving.audit.appending import AppendingTrail
 from serving.audit.faults import Fault
 from serving.audit.head import HeadFile
 from serving.audit.keys import PRIVATE_KEY, open_signing_key
@@ -238,3 +239,23 @@ def test_a_signing_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / PRIVATE_KEY).chmod(0o644)
     with pytest.raises(StartError, match="can be read by others"):
         open_signing_key(tmp_path)
+
+
+def test_rows_of_a_worker_await_the_next_checkpoint_where_others_may_append(
+    database: Database, tmp_path: Path
+) -> None:
+    trail = _trail(database, tmp_path)
+    trail.note(event(1))
+    for number in (2, 3):
+        with AppendingTrail(database).acting() as act:
+            act.record(event(number))
+    report = _verified(database, tmp_path)
+    if database.is_shared:
+        assert report.findings == ()
+        assert "await the next checkpoint" in report.notes[-1]
+    else:  # nobody else may append to the file of one process
+        assert [one.fault for one in report.findings] == [Fault.UNVOUCHED]
+    trail.checkpoint()
+    trail.stop()
+    report = _verified(database, tmp_path)
+    assert (report.findings, report.last_checkpoint) == ((), report.last)
