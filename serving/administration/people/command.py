@@ -130,6 +130,22 @@ def verify_licence(
         typer.echo(_line(person))
 
 
+@users.command("link")
+def link_user(
+    login_name: LoginName,
+    *,
+    subject: Annotated[str, typer.Option(help="Who they are at the provider: the claim sub.")],
+    issuer: Annotated[str | None, typer.Option(help="The provider.", envvar="FIRSTREAD_OIDC_ISSUER")] = None,
+    home: Home = None,
+) -> None:
+    """Let somebody come in by the identity provider with the account that they have here."""
+    from serving.administration.opening import administering_people
+
+    with administering_people(home) as (people, by):
+        key = people.named(login_name).key
+        typer.echo(_line(people.link(key, issuer=issuer or "", subject=subject, by=by)))
+
+
 @users.command("reset-link")
 def make_reset_link(login_name: LoginName, *, home: Home = None) -> None:
     """Print a link by which somebody chooses a new password; it works once, for a day."""

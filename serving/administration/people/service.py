@@ -14,9 +14,11 @@ from serving.errors import Problem, ServiceError
 from serving.identity.caller import Role
 from serving.identity.described import described, differing, end_of
 from serving.identity.links import Links
+from serving.identity.login_names import login_name as plain_login_name
 from serving.identity.login_names import new_login_name
 from serving.store.audit_chain import Action, AuditEvent, Who
 from serving.store.database import Database
+from serving.store.external_identities import find_linked, link_identity, linked_identities
 from serving.store.people import (
     Grants,
     Licence,
@@ -35,6 +37,8 @@ from serving.store.tenancy import Scope
 
 if TYPE_CHECKING:  # the database has one home, the store
     from sqlalchemy import Connection
+
+_MOST_OF_A_SUBJECT = 255  # OpenID Connect Core 1.0, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class People:
             `NOT_FOUND`.
         """
         with self.database.reading() as connection:
-            person = find_person(connection, login_name=login_name.strip().casefold())
+            person = find_person(connection, login_name=plain_login_name(login_name))
         if person is None:
             raise _nobody(login_name)
         return person
@@ -225,6 +229,27 @@ class People:
         if not person.is_active:
             raise ServiceError(Problem.CONFLICT, f"{person.login_name} is kept out: let them in before.")
         return self.links.for_password(person, by.who)
+
+    def link(self, key: str, *, issuer: str, subject: str, by: Administrator) -> Person:
+        """Say who somebody is at an identity provider, so that they come in by it with this account.
+
+        Raises
+        ------
+        ServiceError
+            `NOT_FOUND`; `INVALID_REQUEST` without a subject; `CONFLICT` if it is somebody's already.
+        """
+        if not issuer.strip() or not 0 < len(subject) <= _MOST_OF_A_SUBJECT:
+            raise ServiceError(Problem.INVALID_REQUEST, "A link needs the provider's issuer and subject.")
+        now_us = self.trail.clock()
+        with self.trail.acting() as act:
+            person = self._found(act.connection, key)
+            if find_linked(act.connection, issuer=issuer, subject=subject) is not None:
+                raise ServiceError(Problem.CONFLICT, f"{subject!r} of {issuer} is somebody's already.")
+            before = linked_identities(act.connection, person.id)
+            link_identity(act.connection, issuer=issuer, subject=subject, user_id=person.id, now_us=now_us)
+            after = linked_identities(act.connection, person.id)
+            self._record(act, person, by, before={"links": before}, after={"links": after})
+        return person
 
     def _set_licence(self, key: str, licence: Licence | None, *, by: Administrator) -> Person:
         with self.trail.acting() as act:

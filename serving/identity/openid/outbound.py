@@ -13,7 +13,7 @@ import httpx2
 
 from serving.identity.openid.terms import Fault, OpenIdError, OpenIdTerms
 
-_SECONDS_TO_ANSWER = 10.0
+_SECONDS_TO_ANSWER = 5.0
 _MOST_BYTES = 1024 * 1024
 
 

@@ -26,6 +26,9 @@ from serving.identity.openid.terms import Fault, OpenIdError, OpenIdTerms
 _SECONDS_KEPT = 3600.0
 _SECONDS_BETWEEN_KEYS = 5.0
 
+# A provider that did not answer, or answered wrong, is not asked again for so long.
+_SECONDS_AWAY = 5.0
+
 
 class Metadata(BaseModel):
     """What a provider says of itself, as far as we ask."""
@@ -67,6 +70,7 @@ class Provider:
         self._turn = threading.Lock()
         self._metadata: tuple[float, Metadata] | None = None
         self._keys: tuple[float, KeySet] | None = None
+        self._failure: tuple[float, OpenIdError] | None = None
 
     def metadata(self) -> Metadata:
         """Give what the provider says of itself.
@@ -78,7 +82,7 @@ class Provider:
         """
         with self._turn:
             if self._metadata is None or self._clock() - self._metadata[0] > _SECONDS_KEPT:
-                self._metadata = (self._clock(), self._discover())
+                self._metadata = (self._clock(), self._discover_unless_just_failed())
             return self._metadata[1]
 
     def keys(self, *, fresh: bool = False) -> KeySet:
@@ -159,6 +163,18 @@ class Provider:
             code_challenge_method="S256",
             **client_options(self.terms),
         )
+
+    def _discover_unless_just_failed(self) -> Metadata:
+        """Discover; who comes while the provider is away is told so at once, and holds no thread."""
+        if self._failure is not None and self._clock() - self._failure[0] < _SECONDS_AWAY:
+            raise OpenIdError(self._failure[1].fault, self._failure[1].detail)
+        try:
+            found = self._discover()
+        except OpenIdError as error:
+            self._failure = (self._clock(), error)
+            raise
+        self._failure = None
+        return found
 
     def _discover(self) -> Metadata:
         url = f"{self.terms.issuer.rstrip('/')}/.well-known/openid-configuration"

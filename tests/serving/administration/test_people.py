@@ -216,5 +216,9 @@ def test_the_program_administers_people(tmp_path: Path) -> None:
     assert "let them in before" in admin("reset-link", "chen")
     assert "active" in admin("activate", "chen")
     assert "/password?token=" in admin("reset-link", "chen")
+    assert "chen" in admin("link", "chen", "--subject", "77", "--issuer", "https://login.example")
+    again = admin("link", "li.na", "--subject", "77", "--issuer", "https://login.example")
+    assert "somebody's already" in again
+    assert "issuer and subject" in admin("link", "chen", "--subject", "77")
     assert "There is nobody 'ghost'" in admin("roles", "ghost", "--role", "reader")
     assert len(admin("list").splitlines()) == 2

@@ -295,6 +295,18 @@ def test_a_provider_that_is_gone_is_named(clock: Clock) -> None:
     assert fault_of(lambda: flow.begin(None)) is Fault.UNREACHABLE
 
 
+def test_a_provider_that_was_away_is_not_asked_by_everybody_and_is_found_again(
+    flow: OpenIdFlow, provider: OpenIdProvider, clock: Clock
+) -> None:
+    provider.spoil_metadata = lambda document: document.pop("jwks_uri")
+    for _ in range(20):
+        assert fault_of(lambda: flow.begin(None)) is Fault.MISCONFIGURED
+    assert sum("/.well-known" in line for line in provider.asked) == 1
+    provider.spoil_metadata = lambda _document: None
+    clock.ahead_s = 6.0
+    assert finish(flow, flow.begin(None)).subject == "248289761001"
+
+
 def test_a_refusal_of_the_provider_is_told_by_its_code_alone(flow: OpenIdFlow) -> None:
     begun = flow.begin(None)
     answer = browse(begun.address)

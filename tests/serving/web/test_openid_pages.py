@@ -147,6 +147,17 @@ def test_an_account_that_was_entered_here_is_not_taken_over(service: Service) ->
     assert person(service).key == own.key
 
 
+def test_an_account_that_the_operator_linked_is_the_one_that_is_opened(
+    service: Service, provider: OpenIdProvider
+) -> None:
+    people = people_of(service)
+    own, _ = people.enter("na", name_zh="李娜", name_en="", home_site=None, grants=Grants(), by=OPERATOR)
+    people.link(own.key, issuer=provider.issuer, subject="77", by=OPERATOR)
+    go(service)
+    assert [one.key for one in people.all(scope=EVERY_SITE)] == [own.key]
+    assert rows(service, "logged-in")[-1].actor == "na"
+
+
 def test_roles_and_sites_follow_the_provider_at_every_sign_in(
     service: Service, provider: OpenIdProvider
 ) -> None:
