@@ -28,7 +28,7 @@ from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from data.dicom.burned_in import Box, Doubt, doubt_of, find_text, shows_face
+from data.dicom.burned_in import Doubt, doubt_of, find_text, shows_face
 from data.dicom.cleaning import clean_header, consent_is_withheld
 from data.dicom.files import MALFORMED, OpenedObject, open_object, quiet
 from data.dicom.header import header_of, text_of
@@ -38,6 +38,7 @@ from data.dicom.reading import DicomReader
 from data.dicom.writing import IMPLEMENTATION_UID
 from data.errors import ImageError, Reason
 from data.jpeg import without_texts
+from data.pieces import Box
 
 # Frames of a longer object are looked at in even steps: text of a device stays where it is.
 MAX_FRAMES_LOOKED_AT = 32

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from serving.errors import Rejection
 from serving.intake.service import Outcome, TakenStudy
 from serving.store.uses import Consent
+from serving.studies.quality import QualityFinding
 from serving.worklist.schemas import State
 
 
@@ -39,6 +40,10 @@ class ReceivedStudy(BaseModel):
         description="What the study may be used for beyond care, as it stands now; unknown is not allowed."
     )
 
+    quality: list[QualityFinding] = Field(
+        description="What is amiss with its images, with a mend while the patient is still there."
+    )
+
     @classmethod
     def of(cls, study: TakenStudy) -> Self:
         """Put a taken study into words."""
@@ -52,6 +57,7 @@ class ReceivedStudy(BaseModel):
                 "new_images": study.n_new_images,
                 "files": list(study.files),
                 "consent": study.consent or "unknown",
+                "quality": [QualityFinding.of(finding) for finding in study.findings],
             }
         )
 

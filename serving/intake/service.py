@@ -18,12 +18,14 @@ from pydantic import TypeAdapter
 
 from data.errors import ImageError
 from data.photo import PhotoReader
+from data.quality.finding import Finding
 from data.study import Instance, Series, Study, StudyListing
 from serving.audit.trail import AuditTrail
 from serving.errors import Problem, Rejection, ServiceError
 from serving.intake.context import SenderContext
 from serving.intake.gather import Accepted, Limits, Rejected, find_studies, too_many_files
 from serving.intake.interrupted import NOTE
+from serving.intake.quality import look_over_each
 from serving.intake.traces import received_studies, refused_upload
 from serving.intake.upload import Upload, UploadLimits
 from serving.store.audit_chain import Who
@@ -32,6 +34,7 @@ from serving.store.database import Database
 from serving.store.idempotency import GivenAnswer, find_answer, keep_answer
 from serving.store.jobs import Job
 from serving.store.objects import ObjectStore, StoredObject
+from serving.store.quality import keep_findings
 from serving.store.queue import Placement
 from serving.store.receipt import (
     ArrivedInstance,
@@ -71,7 +74,10 @@ class UnscoredPlacer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TakenStudy:
-    """A study that an upload made or added to; `consent` is what counts now, None if nothing was said."""
+    """A study that an upload made or added to.
+
+    `consent` is what counts now, None if nothing was said; `findings` is what is amiss with its images.
+    """
 
     key: str
     uid: str
@@ -80,6 +86,7 @@ class TakenStudy:
     n_new_images: int
     files: tuple[str, ...]
     consent: Consent | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +192,14 @@ class Intake:
         accepted = [item for item in found if isinstance(item, Accepted)]
         if not accepted:
             raise self._nothing_taken(rejected)
+        # Before the store has the files: it may move them.
+        findings = look_over_each([item.study for item in accepted])
         stored = self.objects.take(
             [path for item in accepted for path in item.study.paths], note=upload.folder / NOTE
         )
         outcome = self._commit(
             accepted,
+            findings,
             stored,
             rejected,
             context,
@@ -210,6 +220,7 @@ class Intake:
     def _commit(
         self,
         accepted: Sequence[Accepted],
+        findings: Sequence[tuple[Finding, ...]],
         stored: dict[Path, StoredObject],
         rejected: Sequence[Rejection],
         context: SenderContext,
@@ -233,7 +244,7 @@ class Intake:
             said = None if context.consent is None else Statement(context.consent, who.name, moment)
             taken: dict[str, TakenStudy] = {}
             receipts: list[tuple[ArrivedStudy, Receipt, Consent | None]] = []
-            for item, arrived in zip(accepted, arriving, strict=True):
+            for item, arrived, found in zip(accepted, arriving, findings, strict=True):
                 try:
                     receipt = record(
                         connection,
@@ -250,8 +261,19 @@ class Intake:
                     continue
                 consent = say_on_arrival(connection, said, site=site, key=receipt.study_key)
                 receipts.append((arrived, receipt, consent))
-                taken[receipt.study_key] = _together(
-                    taken.get(receipt.study_key), receipt, item.names + item.copies, consent
+                known = keep_findings(
+                    connection,
+                    found,
+                    site=site,
+                    key=receipt.study_key,
+                    instances=frozenset(image.sop_instance_uid for image in arrived.instances),
+                    is_whole=len(arrived.instances) == receipt.n_images,
+                    now_us=moment,
+                )
+                taken[receipt.study_key] = replace(
+                    _together(taken.get(receipt.study_key), receipt, item.names + item.copies),
+                    consent=consent,
+                    findings=known,
                 )
             if not taken:
                 raise self._nothing_taken(rejected)
@@ -288,9 +310,7 @@ def _rejections(names: Sequence[str], error: ImageError) -> list[Rejection]:
     return [Rejection(name, error.reason, error.problem, error.remedy) for name in names]
 
 
-def _together(
-    before: TakenStudy | None, receipt: Receipt, names: tuple[str, ...], consent: Consent | None
-) -> TakenStudy:
+def _together(before: TakenStudy | None, receipt: Receipt, names: tuple[str, ...]) -> TakenStudy:
     """Join what one upload did to one study: the same photograph may be in it twice."""
     return TakenStudy(
         key=receipt.study_key,
@@ -299,7 +319,6 @@ def _together(
         n_images=receipt.n_images,
         n_new_images=receipt.n_new + (before.n_new_images if before else 0),
         files=(before.files if before else ()) + names,
-        consent=consent,
     )
 
 

@@ -259,6 +259,16 @@ consents = Table(
     Index("ix_consents_study_id_id", "study_id", "id"),
 )
 
+# What was found amiss with the images of a study when they came in: a list of findings.
+quality_answers = Table(
+    "quality_answers",
+    metadata,
+    Column("study_id", _Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
+    _site(),
+    Column("findings", JSON, nullable=False),
+    Column("looked_at", BigInteger, nullable=False),
+)
+
 # What left the house. An export may hold studies of several sites.
 exports = Table(
     "exports",

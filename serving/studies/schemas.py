@@ -9,6 +9,7 @@ from serving.store.scores import StoredKeyImage, StoredScore
 from serving.store.studies import StoredInstance
 from serving.store.times import from_us
 from serving.store.uses import Consent
+from serving.studies.quality import QualityFinding
 from serving.studies.service import StudyView
 from serving.worklist.language import Language
 from serving.worklist.schemas import ImageLinks, Priority, State, TierName
@@ -116,6 +117,7 @@ class StudyDetail(BaseModel):
     consent: Consent | Literal["unknown"] = Field(
         description="What the study may be used for beyond care; unknown is not allowed."
     )
+    quality: list[QualityFinding] = Field(description="What was amiss with its images when they came in.")
     score: Score | None
     key_images: list[KeyImage]
     images: list[Image]
@@ -152,6 +154,7 @@ class StudyDetail(BaseModel):
                 "skin_type": study.skin_type,
                 "clinical_question": study.clinical_question,
                 "consent": "unknown" if view.consent is None else view.consent.consent,
+                "quality": [QualityFinding.of(finding) for finding in view.findings],
                 "score": None if score is None else score_of(score, language=language),
                 "key_images": [key_image_of(study.key, one) for one in (score.key_images if score else ())],
                 "images": [image_of(study.key, one) for one in study.instances],

@@ -3,11 +3,13 @@
 import string
 from dataclasses import dataclass
 
+from data.quality.finding import Finding
 from serving.audit.trail import AuditTrail
 from serving.errors import Problem, ServiceError
 from serving.store.audit_chain import Action, AuditEvent, Result, Who
 from serving.store.consent import Statement, consent_of
 from serving.store.database import Database
+from serving.store.quality import findings_of
 from serving.store.scores import StoredScore, newest_score
 from serving.store.studies import StoredInstance, StoredStudy, find_instance, find_study, find_uid
 from serving.store.tenancy import NETWORK, Scope
@@ -20,11 +22,12 @@ _KEY_DIGITS = 32
 
 @dataclass(frozen=True, slots=True)
 class StudyView:
-    """A study, the last score it was given, and what was said last of its use beyond care."""
+    """A study, its last score, what was said last of its use beyond care, what is amiss with its images."""
 
     study: StoredStudy
     score: StoredScore | None
     consent: Statement | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,12 @@ class Studies:
             study = find_study(connection, scope=scope, key=key)
             score = None if study is None else newest_score(connection, scope=scope, study_id=study.id)
             consent = None if study is None else consent_of(connection, scope=scope, study_id=study.id)
+            found = () if study is None else findings_of(connection, scope=scope, study_id=study.id)
         if study is None:
             self._note_refusal(Action.VIEWED_STUDY, key, site=site, who=who)
             raise ServiceError(Problem.NOT_FOUND, f"There is no study {key!r}.")
         self.trail.note(shown_study(study, score, who=who, at_us=self.trail.clock()))
-        return StudyView(study, score, consent)
+        return StudyView(study, score, consent, found)
 
     def find_instance(
         self,

@@ -79,6 +79,7 @@ def build_router(
             request,
             words,
             study=detail,
+            quality=[one.model_dump(mode="json") for one in detail.quality],
             consent=StudyConsent.of(consents.look(study, scope=caller.scope)),
             shown_images=detail.images[:_IMAGES_SHOWN],
             minutes_left=(detail.due_at - from_us(now_us())).total_seconds() / 60,
@@ -113,7 +114,7 @@ def build_router(
             request,
             words,
             HTTPStatus.CREATED if outcome.is_new else HTTPStatus.OK,
-            studies=[ReceivedStudy.of(study) for study in outcome.studies],
+            studies=[ReceivedStudy.of(study).model_dump(mode="json") for study in outcome.studies],
             rejected=[RejectedFile.of(line) for line in outcome.rejected],
             detail="",
         )

@@ -78,6 +78,7 @@ class Wording:
     minute: str
     joint: str
     finding: str
+    findings: str
     consent: str
     consents: dict[str, str]
     purposes: dict[str, str]
@@ -184,6 +185,7 @@ _ENGLISH = Wording(
     minute="{n} min",
     joint=" ",
     finding="finding {n} %",
+    findings="What another picture would show better",
     consent="Use beyond care",
     consents={
         "unknown": "Not stated: care only",
@@ -271,6 +273,7 @@ _CHINESE = Wording(
     minute="{n}分钟",
     joint="",
     finding="有所见的概率{n}%",
+    findings="图像质量提示",
     consent="诊疗之外的使用",
     consents={
         "unknown": "未说明：仅限诊疗",

@@ -1,0 +1,1 @@
+"""Whether images will do, said while the patient is still there."""
