@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,23 @@ def test_no_address_leads_to_what_is_not_there(program: Program, path: str, key:
     status, body = exchange(_port(program), get(path.replace("{}", quote(key, safe=""))))
     assert status in {401, 403, 404, 422}, (status, body[:300])
     assert b"root:" not in body
+
+
+@pytest.mark.parametrize(
+    "value", ["%00", "%27%20OR%201=1", "..%2f..%2fx", "x" * 300, "%F0%9F%98%80", "-1", "*"]
+)
+def test_no_address_of_the_interface_fails_for_what_stands_in_it(program: Program, value: str) -> None:
+    described = program.get("/api/v1/openapi.json")["paths"]
+    assert len(described) > 20
+    for path, operations in described.items():
+        for method, operation in operations.items():
+            if method != "get" and "{" not in path:
+                continue  # what has no parameter is for the tests of its own
+            given = [one["name"] for one in operation.get("parameters", []) if one["in"] == "query"]
+            query = "&".join(f"{name}={value}" for name in given)
+            address = re.sub(r"\{[^}]+\}", value, path) + (f"?{query}" if query else "")
+            status, body = exchange(_port(program), get(address, method=method.upper()))
+            assert status < 500, (method, address, body[:300])
 
 
 @pytest.mark.parametrize("frame", ["0", "-1", "2", "99999999999999999999", "1e3", "%00", "1/../../../x"])
