@@ -1,0 +1,105 @@
+"""STOW-RS of CT slices of 512 x 512, ten a request, over one connection, each durable before its answer.
+
+The bare cost beside it: the same bytes hashed, written and flushed one file after the other.
+"""
+
+import hashlib
+import http.client
+import os
+import socket
+import statistics
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import uvicorn
+from fastapi import FastAPI
+
+from data.dicom.writing import ObjectInfo, write_ct_series
+from tests.benchmarks.measuring import Figure, seconds
+from tests.serving.service_in_process import in_process
+
+N_REQUESTS = 30
+SLICES_A_REQUEST = 10
+BOUNDARY = "bench"
+
+
+def measure() -> list[Figure]:
+    """Send studies of ten slices, then write the same bytes bare."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bodies, contents = _requests(folder / "material")
+        bare = [seconds(lambda batch=batch: _write_bare(folder, batch)) for batch in contents]  # type: ignore[misc]  # bound
+        (folder / "service").mkdir()
+        with _serving(folder / "service") as port:
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+            before = psutil.Process().memory_info().rss
+            sent = [seconds(lambda body=body: _post(connection, body)) for body in bodies]  # type: ignore[misc]  # bound
+            grown = (psutil.Process().memory_info().rss - before) / 2**20
+    rate = SLICES_A_REQUEST / statistics.median(sent)
+    bare_rate = SLICES_A_REQUEST / statistics.median(bare)
+    return [
+        Figure(
+            "STOW-RS of CT slices of 512 KiB, 10 a request, one connection, SQLite",
+            f"{rate:.0f} instances/s",
+            f"bare hash, write, fsync {bare_rate:.0f}/s; memory +{grown:.0f} MiB over {len(sent)} requests",
+            "memory <= 100 MiB",
+            grown <= 100,
+        )
+    ]
+
+
+def _requests(folder: Path) -> tuple[list[bytes], list[list[bytes]]]:
+    generator = np.random.default_rng(1)
+    bodies, contents = [], []
+    for number in range(N_REQUESTS):
+        slices = generator.integers(-1000, 1000, (SLICES_A_REQUEST, 512, 512)).astype(np.int16)
+        info = ObjectInfo(f"bench {number}", "BENCHMARK", patient_id=f"P{number}")
+        paths = write_ct_series(
+            folder / str(number), slices, info=info, spacing_mm=(0.5, 0.5), thickness_mm=1.0
+        )
+        contents.append([path.read_bytes() for path in paths])
+        bodies.append(_body(contents[-1]))
+    return bodies, contents
+
+
+def _body(contents: list[bytes]) -> bytes:
+    head = f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+    return b"".join([head + content + b"\r\n" for content in contents]) + f"--{BOUNDARY}--\r\n".encode()
+
+
+def _write_bare(folder: Path, contents: list[bytes]) -> None:
+    for content in contents:
+        path = folder / hashlib.sha256(content).hexdigest()
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _post(connection: http.client.HTTPConnection, body: bytes) -> None:
+    kind = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
+    connection.request("POST", "/dicom-web/studies", body, {"Content-Type": kind})
+    answer = connection.getresponse()
+    answer.read()
+    assert answer.status == 200, answer.status
+
+
+@contextmanager
+def _serving(folder: Path) -> Iterator[int]:
+    with in_process(folder) as service:
+        assert isinstance(service.client.app, FastAPI)
+        listener = socket.create_server(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(service.client.app, lifespan="off", log_config=None))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
+            listener.close()
