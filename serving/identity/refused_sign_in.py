@@ -17,7 +17,6 @@ class Reason(StrEnum):
     CODE_AGAIN = "code-again"
     LINK_INVALID = "link-invalid"
     NAME_INVALID = "name-invalid"
-    NAME_TAKEN = "name-taken"
     NAME_MISSING = "name-missing"
     PASSWORD_SHORT = "password-short"  # noqa: S105 - a reason, as the five below
     PASSWORD_LONG = "password-long"  # noqa: S105
@@ -46,7 +45,6 @@ _SENTENCES: Final[Mapping[Reason, str]] = {
     Reason.CODE_AGAIN: "This code was used already: wait for the next one.",
     Reason.LINK_INVALID: "The link was used, has expired or was replaced by a newer one: ask for another.",
     Reason.NAME_INVALID: "A login name is 2 to 64 letters, digits, or . _ - @ without spaces.",
-    Reason.NAME_TAKEN: "Somebody has that login name: choose another.",
     Reason.NAME_MISSING: "A name by which others know you is missing.",
     Reason.PASSWORD_SHORT: "The password is too short: at least {characters} characters.",
     Reason.PASSWORD_LONG: "The password is too long: at most 256 characters.",

@@ -55,6 +55,9 @@ def build_router(pages: Pages, accounts: OwnAccounts, *, provider: str | None = 
             return _sign_in(
                 pages, request, words, next, provider=provider, refused=error, login_name=login_name
             )
+        before = read_cookie(request, SESSION)
+        if before is not None:  # whoever signed in here before has left the chair
+            accounts.signing_in.out(visitor_of(request), before)
         return _go_on(request, words, opened, next)
 
     @router.get("/sign-in/second-factor")

@@ -43,15 +43,18 @@ def _sign_in(client: TestClient, name: str, password: str = PASSWORD, **fields: 
     return answer.status_code
 
 
-def _secret(client: TestClient) -> str:
+def _switch_on(client: TestClient) -> tuple[pyotp.TOTP, str]:
+    """Switch the second factor on; gives the app, and the code that was used."""
     page = client.get("/account/second-factor").text
     found = re.search(r"<code>([A-Z2-7 ]+)</code>", page)
     assert found is not None
     secret = found.group(1).replace(" ", "")
-    answer = client.post("/account/second-factor", data={"code": pyotp.TOTP(secret).now()})
+    app = pyotp.TOTP(secret)
+    code = app.now()
+    answer = client.post("/account/second-factor", data={"code": code})
     assert answer.status_code == 200, answer.text
     assert len(re.findall(r"<li><code>", answer.text)) == 10
-    return secret
+    return app, code
 
 
 def test_who_signs_in_gets_a_cookie_that_no_script_reads_and_sees_the_list(service: Service) -> None:
@@ -222,7 +225,7 @@ def test_no_other_site_signs_anybody_in(service: Service, headers: dict[str, str
 def test_the_second_factor_is_asked_for_and_each_code_is_taken_once(service: Service) -> None:
     person = enter(service, Role.READER, name="two", password=PASSWORD)
     token = let_in(service, person)
-    totp = pyotp.TOTP(_secret(browser(service, token)))
+    totp, code = _switch_on(browser(service, token))
     assert browser(service, token).get("/account/second-factor", follow_redirects=False).status_code == 303
 
     client = browser(service, accept="text/html")
@@ -237,7 +240,7 @@ def test_the_second_factor_is_asked_for_and_each_code_is_taken_once(service: Ser
     half = client.cookies["firstread"]
     client.headers["X-CSRF-Token"] = page_token(half)
 
-    used = client.post("/sign-in/second-factor", data={"code": totp.now()})
+    used = client.post("/sign-in/second-factor", data={"code": code})
     assert used.status_code == 403  # confirmed by this very code
     assert "This code was used already" in used.text
     following = totp.at(now_us() // 1_000_000 + 30)
@@ -302,7 +305,7 @@ def test_a_role_that_needs_a_second_factor_sets_it_up_before_anything_else(tmp_p
             .startswith("/account/second-factor")
         )
         assert client.get("/metrics", headers={"Accept": "*/*"}).status_code == 401
-        _secret(client)
+        _switch_on(client)
         client.headers["X-CSRF-Token"] = page_token(client.cookies["firstread"])
         assert client.get("/metrics").status_code == 200
         refused = client.post("/account/second-factor/remove", data={"present": PASSWORD})
@@ -456,7 +459,7 @@ def test_a_second_factor_stands_in_the_trail_when_it_is_switched_on_and_off(serv
     person = enter(service, Role.READER, name="onoff", password=PASSWORD)
     token, there = let_in(service, person), let_in(service, person)
     client = browser(service, token)
-    _secret(client)
+    _switch_on(client)
     assert browser(service, there).get("/api/v1/me").status_code == 401  # opened by the password alone
     off = client.post("/account/second-factor/remove", data={"present": PASSWORD}, follow_redirects=False)
     assert off.headers["Location"].endswith("told=factor")
@@ -488,3 +491,16 @@ def test_every_phrase_of_the_account_is_there_in_both_languages() -> None:
     assert "1:15" in account_wording_of(Language.ENGLISH).refused(
         SignInRefusedError(Reason.BLOCKED, seconds=75)
     )
+
+
+def test_who_signs_in_at_somebody_elses_open_browser_ends_their_session(service: Service) -> None:
+    left_open = let_in(service, enter(service, Role.READER, name="left"))
+    enter(service, Role.READER, name="came", password=PASSWORD)
+    client = TestClient(service.client.app)
+    client.cookies.set("firstread", left_open, domain="testserver.local")
+    assert _sign_in(client, "came", "wrong") == 403
+    assert browser(service, left_open).get("/api/v1/me").status_code == 200  # not before they are in
+    assert _sign_in(client, "came") == 303
+    assert browser(service, left_open).get("/api/v1/me").status_code == 401
+    assert client.get("/api/v1/me").json()["name"] == "came"
+    assert ("logged-out", "left") in [(row.action, row.actor) for row in rows(service)]
