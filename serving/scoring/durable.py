@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 
+from serving.errors import StartError
 from serving.store.database import Database
+from serving.store.engines import described
 from serving.store.jobs import Job
 
 if TYPE_CHECKING:  # the database has one home, the store
@@ -184,9 +186,20 @@ class Runner:
 
 
 def make_tables(place: Path | str) -> None:
-    """Make DBOS's own tables in a database, or bring them to the newest form."""
+    """Make DBOS's own tables in a database, or bring them to the newest form.
+
+    Raises
+    ------
+    StartError
+        If the database goes away meanwhile.
+    """
     _quiet()
-    DBOS.migrate(_url(place))
+    try:
+        DBOS.migrate(_url(place))
+    except Database.failures as error:
+        raise StartError(
+            f"{described(place)} went away while the tables of the scoring jobs were made: start again."
+        ) from error
 
 
 def priority_of(due_at_us: int) -> int:

@@ -133,7 +133,7 @@ def _work(connection: Connection, models: Sequence[Path], providers: Sequence[st
     from serving.scoring.scorer import Scorer  # noqa: PLC0415  after the environment is set
 
     scorer = Scorer(models, providers=providers)
-    with contextlib.suppress(EOFError, BrokenPipeError):  # the other side is gone: so is the work
+    with contextlib.suppress(EOFError, ConnectionError):  # the other side is gone: so is the work
         while True:
             study, model = connection.recv()
             try:

@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from serving.errors import StartError
 from serving.scoring.durable import HandedBackError, JobQueue, Runner, make_tables
 from serving.store.database import Database
 from serving.store.jobs import Job
@@ -205,3 +207,8 @@ def test_nobody_is_called_but_the_database(prepared: tuple[Place, Database, JobQ
     assert heard > 0
     assert len(called) == heard
     is_listening = False  # a hook stays for as long as the process
+
+
+def test_a_database_that_goes_away_while_tables_are_made_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"the database nothing at .* went away"):
+        make_tables(f"postgresql://somebody@/nothing?host={tmp_path}")
