@@ -45,6 +45,7 @@ from serving.studies import endpoints as studies_endpoints
 from serving.studies.service import Studies
 from serving.telemetry.access import Access
 from serving.telemetry.figures import RequestFigures
+from serving.telemetry.traces import NO_TRACES, Traces
 from serving.throttling import Buckets, Throttle, refuse_too_many
 from serving.web import account, links, sign_in
 from serving.web import endpoints as web_endpoints
@@ -128,6 +129,7 @@ class Manners:
     caller_buckets: Buckets = field(default_factory=lambda: Buckets(per_s=0.0, burst=1.0))
     proxies: TrustedProxies = field(default_factory=TrustedProxies)
     figures: RequestFigures = field(default_factory=RequestFigures)
+    traces: Traces = NO_TRACES
 
 
 class _Application(FastAPI):
@@ -144,7 +146,7 @@ class _Application(FastAPI):
         """Put the layers around the routes, the innermost first."""
         bounded = Bounds(super().build_middleware_stack(), self.manners.limits, streamed=_STREAMED)
         throttled = Throttle(bounded, self.manners.buckets)
-        spoken_for = Protection(Access(throttled, self.manners.figures.observe))
+        spoken_for = Protection(Access(throttled, self.manners.figures.observe, self.manners.traces))
         return Forwarding(spoken_for, proxies=self.manners.proxies)
 
 

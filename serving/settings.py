@@ -112,6 +112,11 @@ class Settings(SignInSettings, BaseSettings):
         default="auto", description="Of the log on stderr; auto: text at a terminal, JSON elsewhere."
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    traces: str = Field(
+        default="",
+        description="Address of a collector of OpenTelemetry spans, such as http://127.0.0.1:4318/v1/traces; "
+        "'off'; empty: as OTEL_EXPORTER_OTLP_ENDPOINT says, else none.",
+    )
 
     requests_per_s: float = Field(
         default=200.0, ge=0, description="From one address, or by one account; 0: no limit."
@@ -176,6 +181,13 @@ class Settings(SignInSettings, BaseSettings):
     def _check_database_url(cls, value: str) -> str:
         if value and not value.startswith(("postgresql://", "postgres://")):
             raise ValueError("it must begin with postgresql://; leave it empty for SQLite in the home")
+        return value
+
+    @field_validator("traces")
+    @classmethod
+    def _check_collector(cls, value: str) -> str:
+        if value and value != "off" and not value.startswith(("http://", "https://")):
+            raise ValueError("it must be 'off' or begin with http:// or https://")
         return value
 
     @field_validator("objects_url")

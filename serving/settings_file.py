@@ -22,7 +22,7 @@ CONFIG_VARIABLE = "FIRSTREAD_CONFIG"
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 
 # Variables of ours that are no settings.
-NO_SETTINGS = frozenset({CONFIG_VARIABLE, "FIRSTREAD_TRACES"})
+NO_SETTINGS = frozenset({CONFIG_VARIABLE})
 
 _MOST_OF_A_SECRET = 64 * 1024
 _TABLE = re.compile(r"\s*\[([^\[\]]+)\]\s*(#.*)?$")

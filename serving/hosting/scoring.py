@@ -18,9 +18,12 @@ from serving.scoring.providers import execution_providers
 from serving.scoring.recording import Recorder, Trail
 from serving.settings import Settings
 from serving.store.database import Database
+from serving.store.jobs import Job
 from serving.store.objects import ObjectStore
 from serving.store.times import now_us
 from serving.store.workers import Worker
+from serving.telemetry.naming import naming
+from serving.telemetry.traces import NO_TRACES, Traces
 from serving.worklist.placement import Placer
 
 # What is under way at a stop is given this long to end; what has not is handed back.
@@ -56,6 +59,7 @@ def scoring(
     registry: Registry,
     placer: Placer,
     is_alone: bool,
+    traces: Traces = NO_TRACES,
 ) -> Iterator[RunningScoring]:
     """Score what waits, until the end; what is under way then is finished or handed back.
 
@@ -86,7 +90,12 @@ def scoring(
     pipeline = Pipeline(
         database=database, objects=objects, queue=queue, pool=pool, recorder=recorder, clock=now_us
     )
-    runner = Runner(settings.database, worker=worker.id, work=pipeline.run)
+
+    def work(job: Job) -> None:
+        with naming(study=job.study_key), traces.span("scoring", study=job.study_key, worker=worker.id):
+            pipeline.run(job)
+
+    runner = Runner(settings.database, worker=worker.id, work=work)
     heartbeat = Heartbeat(
         database,
         queue,

@@ -45,6 +45,7 @@ from serving.store.sites import ensure_local_site
 from serving.store.times import now_us
 from serving.studies.rendering import Renderer
 from serving.studies.service import Studies
+from serving.telemetry.traces import opened_traces
 from serving.throttling import Buckets
 from serving.worklist.placement import Placer
 from serving.worklist.policy import PolicyError, read_policy
@@ -76,6 +77,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
     except PolicyError as error:
         raise StartError(f"FIRSTREAD_POLICY: {error}") from error
     with occupied(settings) as spool, ExitStack() as parts:
+        traces = parts.enter_context(opened_traces(settings.traces, version=metadata.version("firstread")))
         database = open_database(settings.database)
         parts.callback(database.close)
         with database.writing() as connection:
@@ -104,6 +106,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
                     registry=registry,
                     placer=placer,
                     is_alone=not settings.database_url,
+                    traces=traces,
                 )
             )
         intake = Intake(
@@ -119,6 +122,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             ),
             placer=placer,
             queue=queue,
+            traces=traces,
         )
         operations = Operations(
             version=metadata.version("firstread"),
@@ -169,6 +173,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
                 buckets=Buckets(per_s=settings.requests_per_s, burst=settings.requests_at_once),
                 caller_buckets=Buckets(per_s=settings.requests_per_s, burst=settings.requests_at_once),
                 proxies=TrustedProxies.parse(",".join(settings.trusted_proxies)),
+                traces=traces,
             ),
         )
         n_taken_up = 0 if scorers is None else scorers.n_taken_up

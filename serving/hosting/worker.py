@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 
 from models.registry import Registry
 from serving.audit.appending import AppendingTrail
@@ -14,6 +15,7 @@ from serving.store.database import Database, open_database
 from serving.store.objects import ObjectStore
 from serving.store.opening import open_objects
 from serving.store.references import newest_objects
+from serving.telemetry.traces import opened_traces
 from serving.worklist.placement import Placer
 from serving.worklist.policy import PolicyError, read_policy
 
@@ -53,16 +55,20 @@ def working(settings: Settings) -> Iterator[RunningScoring]:
         make_tables(settings.database)
         objects = open_objects(settings)
         _check_store(database, objects)
-        with scoring(
-            settings,
-            database=database,
-            objects=objects,
-            trail=AppendingTrail(database),
-            queue=JobQueue(database),
-            registry=Registry(settings.model_folders),
-            placer=placer,
-            is_alone=False,
-        ) as running:
+        with (
+            opened_traces(settings.traces, version=metadata.version("firstread")) as traces,
+            scoring(
+                settings,
+                database=database,
+                objects=objects,
+                trail=AppendingTrail(database),
+                queue=JobQueue(database),
+                registry=Registry(settings.model_folders),
+                placer=placer,
+                is_alone=False,
+                traces=traces,
+            ) as running,
+        ):
             yield running
     finally:
         database.close()

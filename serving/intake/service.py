@@ -48,6 +48,7 @@ from serving.store.receipt import (
 from serving.store.references import unreferenced
 from serving.store.times import from_us, now_us, to_us
 from serving.store.uses import Consent
+from serving.telemetry.traces import NO_TRACES, Traces
 
 if TYPE_CHECKING:  # the database has one home, the store
     from sqlalchemy import Connection
@@ -122,6 +123,7 @@ class Intake:
     placer: UnscoredPlacer
     queue: Queue
     clock: Callable[[], int] = now_us
+    traces: Traces = NO_TRACES
     rejections: Counter[str] = field(default_factory=Counter)
     found_limits: Limits = field(default_factory=Limits)
 
@@ -150,7 +152,12 @@ class Intake:
             another request.
         """
         try:
-            return self._take(upload, context, refused, site=site, who=who, idempotency_key=idempotency_key)
+            with self.traces.span("receipt", site=site, files=len(upload.files)) as span:
+                outcome = self._take(
+                    upload, context, refused, site=site, who=who, idempotency_key=idempotency_key
+                )
+                span.say(studies=len(outcome.studies), refused=outcome.n_rejected)
+                return outcome
         except ServiceError as error:
             self.trail.note(refused_upload(error, site=site, who=who, at_us=self.clock()))
             raise

@@ -13,6 +13,8 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.telemetry.traces import NO_TRACES, Traces
+
 log = logging.getLogger(__name__)
 
 # What nothing was found for; one name, however many addresses are tried.
@@ -43,17 +45,38 @@ class Access:
         What answers.
     observe : callable
         Is told of each request that was answered.
+    traces : Traces
+        Where a span of each goes.
     """
 
-    def __init__(self, app: ASGIApp, observe: Callable[[Answered], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        observe: Callable[[Answered], None] = lambda _: None,
+        traces: Traces = NO_TRACES,
+    ) -> None:
         self._app = app
         self._observe = observe
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with self._traces.span("request", headers=_context(scope)) as span:
+            answered = await self._answer(scope, receive, send)
+            span.rename(f"{answered.method} {answered.route}")
+            span.say(
+                method=answered.method,
+                route=answered.route,
+                status=answered.status,
+                request_id=str(scope.get("firstread.request_id", "")),
+            )
+            if answered.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                span.failed()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Answered:
         started = time.perf_counter()
         status, bytes_in, bytes_out, is_whole = 0, 0, 0, False
 
@@ -85,6 +108,16 @@ class Access:
             )
             self._observe(answered)
             _say(scope, answered)
+        return answered
+
+
+def _context(scope: Scope) -> dict[str, str]:
+    """Give the headers by which a sender's own trace goes on here (W3C Trace Context)."""
+    return {
+        name.decode("ascii"): value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name in {b"traceparent", b"tracestate"}
+    }
 
 
 def route_of(scope: Scope) -> str:
