@@ -74,14 +74,16 @@ def _home(home: Path, *, is_at_work: bool) -> str:
 
 
 def _is_at_work(settings: Settings) -> bool:
-    if not settings.lock_file.exists():
-        return False
-    lock = FileLock(settings.lock_file)
-    try:
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
-        return True
-    lock.release()
+    # With PostgreSQL each process of a home has a lock of its own (serving.hosting.home).
+    for file in (settings.lock_file, *settings.spool_folder.glob("*.lock")):
+        if not file.exists():
+            continue
+        lock = FileLock(file)
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            return True
+        lock.release()
     return False
 
 
@@ -89,7 +91,12 @@ def _database(settings: Settings) -> str:
     place = settings.database
     if isinstance(place, Path) and not place.is_file():
         return f"SQLite, {place} will be made"
-    database = open_existing(place)
+    try:
+        database = open_existing(place)
+    except StartError as error:
+        if "(schema None)" in str(error):
+            return "is empty: the first start makes its tables"
+        raise
     try:
         with database.reading() as connection:
             server = connection.engine.dialect

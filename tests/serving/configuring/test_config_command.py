@@ -3,6 +3,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner, Result
 
 from serving.cli import app
@@ -54,6 +55,23 @@ def test_check_makes_nothing(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "will be made" in result.output
     assert not (tmp_path / "none").exists()
+
+
+def test_a_database_without_tables_and_a_home_at_work_are_told_to_be(tmp_path: Path, home: Path) -> None:
+    (home / "firstread.sqlite").unlink()
+    (home / "firstread.sqlite").touch()
+    (home / "spool").mkdir()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        FileLock(home / "spool" / "0.lock"),
+    ):
+        port = taken.getsockname()[1]
+        result = run(
+            "check", tmp_path, f'home = "{home}"\nport = {port}\nmodels = ["{tmp_path / "models"}"]\n'
+        )
+    assert result.exit_code == 0, result.output
+    assert "ok   database: is empty: the first start makes its tables" in result.output
+    assert "is taken, as by the service at work" in result.output
 
 
 def test_everything_that_will_not_do_is_told_at_once(
