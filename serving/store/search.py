@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     exists,
     func,
+    literal_column,
     or_,
     select,
 )
@@ -119,14 +120,14 @@ def search_studies(
 ) -> list[Row[*tuple[Any, ...]]]:
     """Give the studies that meet all conditions: their listings with `n_images`, newest first."""
     hits = _hits(connection, within(scope, _listing.site_id), conditions)
+    # The page is found in the order's index alone; only its rows are looked up.
+    ids = _paged(_newest_first(select(_listing.study_id).where(hits)), page).subquery()
     rows = connection.execute(
         _newest_first(
             select(study_listings, studies.c.n_images)
+            .join(ids, ids.c.study_id == _listing.study_id)
             .join(studies, studies.c.id == _listing.study_id)
-            .where(hits)
         )
-        .limit(page.limit)
-        .offset(page.offset)
     )
     return list(rows)
 
@@ -143,9 +144,7 @@ def search_series(
             *_of_series(connection, conditions),
         )
     )
-    return list(
-        connection.execute(_newest_first(query).order_by(series.c.id).limit(page.limit).offset(page.offset))
-    )
+    return list(connection.execute(_paged(_newest_first(query).order_by(series.c.id), page)))
 
 
 def search_images(
@@ -163,11 +162,7 @@ def search_images(
             *(_compared(connection, one) for one in own),
         )
     )
-    return list(
-        connection.execute(
-            _newest_first(query).order_by(instances.c.id).limit(page.limit).offset(page.offset)
-        )
-    )
+    return list(connection.execute(_paged(_newest_first(query).order_by(instances.c.id), page)))
 
 
 def series_of_studies(
@@ -195,6 +190,11 @@ def count_images_of_series(
     return {(row.study_id, row.series_uid): row.n_images for row in connection.execute(query)}
 
 
+def _paged(query: Select[*tuple[Any, ...]], page: Page) -> Select[*tuple[Any, ...]]:
+    """Cut a page out. Its figures stand in the statement: a plan made for any limit would sort everything."""
+    return query.limit(literal_column(str(int(page.limit)))).offset(literal_column(str(int(page.offset))))
+
+
 def _newest_first(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
     return query.order_by(_listing.date.desc(), _listing.time.desc(), _listing.study_id.desc())
 
@@ -214,7 +214,7 @@ def _hits(
     if not few:
         return and_(*inside, *compared)
     # A limit of its own keeps a planner from walking the order's index in the hope of meeting the few soon.
-    found = select(_listing.study_id).where(*inside).limit(_MOST_HITS).subquery()
+    found = select(_listing.study_id).where(*inside).limit(literal_column(str(_MOST_HITS))).subquery()
     return and_(_listing.study_id.in_(select(found.c.study_id)), *compared)
 
 

@@ -175,6 +175,7 @@ study_listings = Table(
     Index("ix_study_listings_accession", "accession", "site_id"),
     Index("ix_study_listings_name_alphabetic", "name_alphabetic", "site_id"),
     Index("ix_study_listings_name_ideographic", "name_ideographic", "site_id"),
+    Index("ix_study_listings_name_phonetic", "name_phonetic", "site_id"),
 )
 
 # One score a study's revision and model version: nothing is scored twice.
