@@ -29,10 +29,22 @@ from tests.serving.identity.people import (
 )
 from tests.serving.service_in_process import Service, in_process, photograph
 
+STILL_S = now_us() // 1_000_000
+
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with in_process(tmp_path_factory.mktemp("service"), with_sign_in=True) as running:
+        # apps and service agree on the time of the codes, however slow the machine is
+        object.__setattr__(signing_in(running).factors, "clock", lambda: STILL_S * 1_000_000)
+        yield running
+
+
+@pytest.fixture
+def still(tmp_path: Path) -> Iterator[Service]:
+    """Give a service whose clock stands, so that no wait ends while a slow machine hashes."""
+    now = now_us()
+    with in_process(tmp_path, with_sign_in=True, clock=lambda: now) as running:
         yield running
 
 
@@ -43,14 +55,14 @@ def _sign_in(client: TestClient, name: str, password: str = PASSWORD, **fields: 
     return answer.status_code
 
 
-def _switch_on(client: TestClient) -> tuple[pyotp.TOTP, str]:
+def _switch_on(client: TestClient, *, at_s: int = STILL_S) -> tuple[pyotp.TOTP, str]:
     """Switch the second factor on; gives the app, and the code that was used."""
     page = client.get("/account/second-factor").text
     found = re.search(r"<code>([A-Z2-7 ]+)</code>", page)
     assert found is not None
     secret = found.group(1).replace(" ", "")
     app = pyotp.TOTP(secret)
-    code = app.now()
+    code = app.at(at_s)
     answer = client.post("/account/second-factor", data={"code": code})
     assert answer.status_code == 200, answer.text
     assert len(re.findall(r"<li><code>", answer.text)) == 10
@@ -243,7 +255,7 @@ def test_the_second_factor_is_asked_for_and_each_code_is_taken_once(service: Ser
     used = client.post("/sign-in/second-factor", data={"code": code})
     assert used.status_code == 403  # confirmed by this very code
     assert "This code was used already" in used.text
-    following = totp.at(now_us() // 1_000_000 + 30)
+    following = totp.at(STILL_S + 30)
     through = client.post(
         "/sign-in/second-factor", data={"code": following, "next": "/account"}, follow_redirects=False
     )
@@ -260,7 +272,7 @@ def test_a_recovery_code_lets_in_once(service: Service) -> None:
     factors = signing_in(service).factors
     enrolment = factors.enrolment(person)
     assert enrolment is not None
-    codes = factors.confirm(person, pyotp.TOTP(enrolment.secret).now())
+    codes = factors.confirm(person, pyotp.TOTP(enrolment.secret).at(STILL_S))
     parts = signing_in(service)
     half = let_in(service, person, Stage.SECOND_FACTOR)
     assert parts.with_second_factor(VISITOR, half, codes[3].lower().replace("-", " ")).stage is Stage.OPEN
@@ -269,17 +281,17 @@ def test_a_recovery_code_lets_in_once(service: Service) -> None:
         parts.with_second_factor(VISITOR, again, codes[3])
 
 
-def test_a_flood_of_codes_is_slowed_down(service: Service) -> None:
-    person = enter(service, Role.READER, name="guessed", password=PASSWORD)
-    factors = signing_in(service).factors
+def test_a_flood_of_codes_is_slowed_down(still: Service) -> None:
+    person = enter(still, Role.READER, name="guessed", password=PASSWORD)
+    factors = signing_in(still).factors
     enrolment = factors.enrolment(person)
     assert enrolment is not None
-    factors.confirm(person, pyotp.TOTP(enrolment.secret).now())
-    half = let_in(service, person, Stage.SECOND_FACTOR)
+    factors.confirm(person, pyotp.TOTP(enrolment.secret).at(signing_in(still).clock() // 1_000_000))
+    half = let_in(still, person, Stage.SECOND_FACTOR)
     reasons = []
     for _ in range(7):
         with pytest.raises(SignInRefusedError) as caught:
-            signing_in(service).with_second_factor(VISITOR, half, "000000")
+            signing_in(still).with_second_factor(VISITOR, half, "000000")
         reasons.append(caught.value.reason)
     assert reasons == [Reason.CODE_WRONG] * 5 + [Reason.BLOCKED] * 2
 
@@ -305,7 +317,7 @@ def test_a_role_that_needs_a_second_factor_sets_it_up_before_anything_else(tmp_p
             .startswith("/account/second-factor")
         )
         assert client.get("/metrics", headers={"Accept": "*/*"}).status_code == 401
-        _switch_on(client)
+        _switch_on(client, at_s=now_us() // 1_000_000)
         client.headers["X-CSRF-Token"] = page_token(client.cookies["firstread"])
         assert client.get("/metrics").status_code == 200
         refused = client.post("/account/second-factor/remove", data={"present": PASSWORD})
@@ -423,16 +435,16 @@ def test_hashes_of_older_parameters_are_made_anew(service: Service) -> None:
     assert _sign_in(browser(service), "weak") == 303
 
 
-def test_too_many_wrong_passwords_are_slowed_down_and_that_is_kept(service: Service) -> None:
-    enter(service, Role.READER, name="slow", password=PASSWORD)
-    client = browser(service)
+def test_too_many_wrong_passwords_are_slowed_down_and_that_is_kept(still: Service) -> None:
+    enter(still, Role.READER, name="slow", password=PASSWORD)
+    client = browser(still)
     client.headers["Accept-Language"] = "zh"
     answers = [client.post("/sign-in", data={"login_name": "slow", "password": "no"}) for _ in range(6)]
     assert [answer.status_code for answer in answers] == [403] * 5 + [429]
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 5
     assert "尝试次数过多" in answers[-1].text
     assert _sign_in(client, "slow") == 429  # the right one has to wait as well
-    kept = [row for row in rows(service) if '"account":"slow"' in row.details]
+    kept = [row for row in rows(still) if '"account":"slow"' in row.details]
     assert [(row.action, row.result) for row in kept[-3:]] == [
         ("locked-out", "done"),
         ("logged-in", "refused"),
@@ -441,17 +453,17 @@ def test_too_many_wrong_passwords_are_slowed_down_and_that_is_kept(service: Serv
     assert '"on":["pair"]' in kept[-3].details
 
 
-def test_a_browser_that_was_let_in_before_gets_in_while_others_are_slowed_down(service: Service) -> None:
-    enter(service, Role.READER, name="besieged", password=PASSWORD)
-    mine = browser(service)
+def test_a_browser_that_was_let_in_before_gets_in_while_others_are_slowed_down(still: Service) -> None:
+    enter(still, Role.READER, name="besieged", password=PASSWORD)
+    mine = browser(still)
     assert _sign_in(mine, "besieged") == 303
     for _ in range(7):
-        _sign_in(browser(service), "besieged", "guess")
-    assert _sign_in(browser(service), "besieged") == 429
+        _sign_in(browser(still), "besieged", "guess")
+    assert _sign_in(browser(still), "besieged") == 429
     assert _sign_in(mine, "besieged") == 303
-    thief = browser(service)
+    thief = browser(still)
     thief.cookies.set("firstread-device", mine.cookies["firstread-device"])
-    enter(service, Role.READER, name="another", password=PASSWORD)
+    enter(still, Role.READER, name="another", password=PASSWORD)
     assert _sign_in(thief, "another") == 303  # the mark is worth nothing for another account
 
 
