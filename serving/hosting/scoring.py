@@ -69,6 +69,7 @@ def scoring(
         If the execution provider that was asked for is not there.
     """
     providers = execution_providers(settings.provider)
+    pool = ScoringPool(settings.model_folders, workers=settings.workers, providers=providers)
     worker = Worker(
         id=f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}",
         host=socket.gethostname(),
@@ -77,9 +78,8 @@ def scoring(
         started_at_us=now_us(),
         provider=providers[0],
         models=tuple(artifact.label for artifact in registry.artifacts()),
-        n_processes=settings.workers,
+        n_processes=pool.n_at_once,
     )
-    pool = ScoringPool(settings.model_folders, workers=settings.workers, providers=providers)
     recorder = Recorder(
         trail=trail,
         artifacts={(one.card.name, one.card.version): one for one in registry.artifacts()},
@@ -103,10 +103,10 @@ def scoring(
         clock=now_us,
         is_alone=is_alone,
         seconds_a_round=_SECONDS_A_ROUND_ALONE if is_alone else _SECONDS_A_ROUND,
-        on_others=_room_of_the_largest(runner, settings.workers),
+        on_others=_room_of_the_largest(runner, pool.n_at_once),
     )
     n_taken_up = heartbeat.start() + adopt(database, queue, clock=now_us)
-    runner.start(n_processes=settings.workers)
+    runner.start(n_processes=pool.n_at_once)
     try:
         yield RunningScoring(worker, pool, pipeline, heartbeat, n_taken_up)
     finally:

@@ -55,8 +55,10 @@ _LOOK_AT_PAUSE_S = 0.5
 class Pool(Protocol):
     """Scores studies in other processes (:class:`serving.scoring.pool.ScoringPool`)."""
 
-    def submit(self, study: Study, model: str | None = None, *, due_at_us: int = 0) -> Future[StudyScore]:
-        """Queue a study; the one that is due first is scored first."""
+    def submit(
+        self, study: Study, model: str | None = None, *, due_at_us: int = 0, is_alone: bool = False
+    ) -> Future[StudyScore]:
+        """Queue a study; the one that is due first is scored first, alone in its process if asked."""
 
 
 class DelayingQueue(Protocol):
@@ -159,7 +161,8 @@ class Pipeline:
             told = repr(error)
             self._insist(lambda: self._recorder.fail(job, stored, Reason.MODEL_FAILED, told))
             return
-        score = self._score(job, study)
+        # one that was begun before may be what killed its process: then it takes nobody with it
+        score = self._score(job, study, is_alone=begun.n_begun > 1)
         if score.was_interrupted and begun.n_begun < _MOST_DEATHS:
             problem = score.error.problem if score.error else "its scoring process died"
             self._put_off(job, problem, delay_s=_FIRST_RETRY_S * 2 ** (begun.n_begun - 1), counts=True)
@@ -171,9 +174,9 @@ class Pipeline:
             told = repr(error)
             self._insist(lambda: self._recorder.fail(job, stored, Reason.MODEL_FAILED, told))
 
-    def _score(self, job: Job, study: Study) -> StudyScore:
+    def _score(self, job: Job, study: Study, *, is_alone: bool) -> StudyScore:
         try:
-            score = self._pool.submit(study, due_at_us=job.due_at_us).result()
+            score = self._pool.submit(study, due_at_us=job.due_at_us, is_alone=is_alone).result()
         except (CancelledError, RuntimeError) as error:  # the pool was closed
             raise HandedBackError from error
         if self._is_given_up.is_set():  # a process that was ended says that its study failed

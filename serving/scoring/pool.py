@@ -20,7 +20,9 @@ from types import TracebackType
 from typing import Self
 
 from data.study import Study
+from serving.scoring.providers import CPU
 from serving.scoring.result import StudyScore
+from serving.scoring.shared_worker import SharedWorker
 from serving.scoring.worker import Worker
 
 # A study is given this long, and this much more for each frame: ten times what a slow core needs.
@@ -29,6 +31,9 @@ SECONDS_PER_FRAME = 2.0
 
 # Studies that wait in memory for a worker, for each worker; `submit` blocks beyond.
 WAITING_PER_WORKER = 8
+
+# Enough to read the next studies while a batch of some runs.
+AT_ONCE_ON_GPU = 8
 
 # Behind every study that still waits.
 _LAST = float("inf")
@@ -45,6 +50,8 @@ class ScoringPool:
         Processes; None takes one a core.
     providers : sequence of str or None
         Execution providers asked for; None takes the CPU.
+    at_once : int or None
+        Studies that a process is at side by side; None takes one on a CPU, :data:`AT_ONCE_ON_GPU` elsewhere.
     seconds_per_study : float, s
         What a study is given besides :data:`SECONDS_PER_FRAME` for each frame.
     """
@@ -55,6 +62,7 @@ class ScoringPool:
         *,
         workers: int | None = None,
         providers: Sequence[str] | None = None,
+        at_once: int | None = None,
         seconds_per_study: float = SECONDS_PER_STUDY,
     ) -> None:
         n_workers = workers or usable_cores()
@@ -65,15 +73,18 @@ class ScoringPool:
         self._numbers = itertools.count()
         self._is_closed = threading.Event()
         self._closing = threading.Lock()
-        self._workers = [Worker(self._models, self._providers) for _ in range(n_workers)]
+        self._at_once = at_once or (1 if (self._providers or (CPU,))[0] == CPU else AT_ONCE_ON_GPU)
+        self._workers = [self._worker() for _ in range(n_workers)]
         self._threads = [
             threading.Thread(target=self._serve, args=(worker,), name=f"scoring-{number}", daemon=True)
-            for number, worker in enumerate(self._workers, start=1)
+            for number, worker in enumerate(self._workers * self._at_once, start=1)
         ]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, study: Study, model: str | None = None, *, due_at_us: int = 0) -> Future[StudyScore]:
+    def submit(
+        self, study: Study, model: str | None = None, *, due_at_us: int = 0, is_alone: bool = False
+    ) -> Future[StudyScore]:
         """Queue a study; waits while too many are queued. Of those queued, the first due is scored first.
 
         Parameters
@@ -84,6 +95,8 @@ class ScoringPool:
             ``NAME`` or ``NAME@VERSION``; None takes the one in charge.
         due_at_us : int, us
             When it is due; of equal ones the first to come is the first.
+        is_alone : bool
+            Whether its process is at nothing else meanwhile, as for one that may kill it.
 
         Returns
         -------
@@ -95,7 +108,7 @@ class ScoringPool:
         RuntimeError
             If the pool is closed.
         """
-        task = _Task(due_at_us, next(self._numbers), study, model)
+        task = _Task(due_at_us, next(self._numbers), study, model, is_alone)
         with self._closing:
             if self._is_closed.is_set():
                 raise RuntimeError("the pool is closed")
@@ -121,6 +134,11 @@ class ScoringPool:
         self._cancel_waiting()
 
     @property
+    def n_at_once(self) -> int:
+        """How many studies are scored side by side."""
+        return len(self._threads)
+
+    @property
     def process_ids(self) -> tuple[int, ...]:
         """The workers that run now."""
         return tuple(pid for worker in self._workers if (pid := worker.process_id) is not None)
@@ -138,7 +156,12 @@ class ScoringPool:
             while True:
                 self._tasks.get_nowait().future.cancel()
 
-    def _serve(self, worker: Worker) -> None:
+    def _worker(self) -> Worker | SharedWorker:
+        if self._at_once == 1:
+            return Worker(self._models, self._providers)
+        return SharedWorker(self._models, self._providers or (CPU,), n_at_once=self._at_once)
+
+    def _serve(self, worker: Worker | SharedWorker) -> None:
         if hasattr(signal, "pthread_sigmask"):
             # Processes inherit the mask: Ctrl-C reaches this process alone, which then ends its workers.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -148,7 +171,9 @@ class ScoringPool:
                 continue
             n_frames = sum(len(series.frames) for series in task.study.series)
             limit_s = self._seconds_per_study + SECONDS_PER_FRAME * n_frames
-            task.future.set_result(worker.score(task.study, task.model, limit_s=limit_s))
+            task.future.set_result(
+                worker.score(task.study, task.model, limit_s=limit_s, is_alone=task.is_alone)
+            )
         worker.stop()
 
 
@@ -165,4 +190,5 @@ class _Task:
     number: int
     study: Study | None = field(default=None, compare=False)
     model: str | None = field(default=None, compare=False)
+    is_alone: bool = field(default=False, compare=False)
     future: Future[StudyScore] = field(default_factory=Future, compare=False)

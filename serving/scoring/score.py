@@ -22,8 +22,8 @@ from models.evidence import key_frames
 from models.likeness import Unlike
 from models.pooling import frame_evidence, study_probabilities
 from models.preprocess import preprocessing_sha256
-from models.runtime import Session
 from models.suitability import is_taken_as_named_only, series_taken
+from serving.scoring.gathering import Runs
 from serving.scoring.preparation import prepared_batches
 from serving.scoring.result import Finding, KeyImage, ModelIdentity, Status, StudyScore, Unread
 
@@ -54,7 +54,7 @@ class RawScore:
     places_mm: NDArray[np.float64]
 
 
-def run_study(study: Study, session: Session) -> RawScore:
+def run_study(study: Study, session: Runs) -> RawScore:
     """Run the model on a study just as :func:`score_study` does, which goes on from here.
 
     Raises
@@ -74,7 +74,7 @@ def run_study(study: Study, session: Session) -> RawScore:
     )
 
 
-def score_study(study: Study, session: Session, model: ModelIdentity) -> StudyScore:
+def score_study(study: Study, session: Runs, model: ModelIdentity) -> StudyScore:
     """Score what the session's model takes of a study; `model` is its :func:`identity`.
 
     Files whose pixels cannot be read are listed in `unread`, and the study is scored without them.
@@ -123,7 +123,7 @@ def score_study(study: Study, session: Session, model: ModelIdentity) -> StudySc
     )
 
 
-def identity(session: Session) -> ModelIdentity:
+def identity(session: Runs) -> ModelIdentity:
     """Say which model, in which use, a session runs."""
     card = session.artifact.card
     return ModelIdentity(
@@ -151,7 +151,7 @@ class _Seen:
     errors: list[ImageError] = field(default_factory=list)
 
 
-def _read_and_run(taken: Sequence[Series], session: Session) -> _Seen:
+def _read_and_run(taken: Sequence[Series], session: Runs) -> _Seen:
     seen = _Seen()
     for batch in prepared_batches(taken, session.artifact.card.input):
         inputs: list[NDArray[np.uint8]] = []
@@ -183,7 +183,7 @@ def _cause(seen: _Seen) -> Unlike:
     return max(causes, key=causes.count)
 
 
-def _run(inputs: Sequence[NDArray[np.uint8]], session: Session, seen: _Seen) -> None:
+def _run(inputs: Sequence[NDArray[np.uint8]], session: Runs, seen: _Seen) -> None:
     batch = np.stack(inputs)
     outputs = session.run(batch)
     seen.logits.append(outputs.logits)

@@ -1,6 +1,7 @@
 """Chooses the model for each study and scores with it; sessions are opened once and kept."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -11,6 +12,7 @@ from models.errors import ModelError, NoModelError
 from models.registry import Registry
 from models.runtime import CPU, Session
 from models.suitability import why_not
+from serving.scoring.gathering import Runs
 from serving.scoring.result import ModelIdentity, StudyScore, rejected_score
 from serving.scoring.score import identity, score_study
 
@@ -24,12 +26,22 @@ class Scorer:
         The models, or their folders.
     providers : sequence of str or None
         Execution providers asked for; None takes the CPU.
+    before : callable
+        Gives what stands before each session, such as :class:`serving.scoring.gathering.Gathering`.
     """
 
-    def __init__(self, models: Registry | Sequence[Path], *, providers: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        models: Registry | Sequence[Path],
+        *,
+        providers: Sequence[str] | None = None,
+        before: Callable[[Session], Runs] = lambda session: session,
+    ) -> None:
         self._registry = models if isinstance(models, Registry) else Registry(models)
         self._providers = tuple(providers or (CPU,))
-        self._opened: dict[str, tuple[Session, ModelIdentity]] = {}
+        self._before = before
+        self._opening = threading.Lock()
+        self._opened: dict[str, tuple[Runs, ModelIdentity]] = {}
 
     def score(self, study: Study, model: str | None = None) -> StudyScore:
         """Score a study; what a study or a model can have wrong becomes a score with the status `REJECTED`.
@@ -64,11 +76,12 @@ class Scorer:
             )
         return rejected_score(study, failure, elapsed_ms=(perf_counter() - started) * 1000, model=used)
 
-    def _open(self, artifact: Artifact) -> tuple[Session, ModelIdentity]:
-        if artifact.label not in self._opened:
-            session = Session(artifact, providers=self._providers, threads=1)
-            self._opened[artifact.label] = session, identity(session)
-        return self._opened[artifact.label]
+    def _open(self, artifact: Artifact) -> tuple[Runs, ModelIdentity]:
+        with self._opening:
+            if artifact.label not in self._opened:
+                session = Session(artifact, providers=self._providers, threads=1)
+                self._opened[artifact.label] = self._before(session), identity(session)
+            return self._opened[artifact.label]
 
     def _choose(self, study: Study, model: str | None) -> Artifact:
         if model is None:

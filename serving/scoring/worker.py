@@ -64,22 +64,23 @@ class Worker:
                 self._running = process, ours
             return None if self._running is None else self._running[1]
 
-    def score(self, study: Study, model: str | None, *, limit_s: float) -> StudyScore:
+    def score(self, study: Study, model: str | None, *, limit_s: float, is_alone: bool = False) -> StudyScore:
         """Score a study; a process that dies or takes longer than `limit_s` fails this study alone."""
+        del is_alone  # it always is
         started = time.perf_counter()
         connection = self.start()
         try:
             if connection is None:
-                return _failed(study, "was not begun: the workers were stopped", started)
+                return failed(study, "was not begun: the workers were stopped", started)
             connection.send((study, model))
             if not connection.poll(limit_s):
                 self._end()
-                return _failed(study, f"took longer than {limit_s:.0f} s and was stopped", started)
+                return failed(study, f"took longer than {limit_s:.0f} s and was stopped", started)
             score = connection.recv()
         except (EOFError, OSError):
             code = self._end()
-            failed = _failed(study, f"could not be scored: its worker died ({_cause(code)})", started)
-            return replace(failed, was_interrupted=True)
+            score = failed(study, f"could not be scored: its worker died ({cause_of(code)})", started)
+            return replace(score, was_interrupted=True)
         assert isinstance(score, StudyScore)
         return score
 
@@ -140,15 +141,12 @@ def _work(connection: Connection, models: Sequence[Path], providers: Sequence[st
                 score = scorer.score(study, model)
             except Exception as error:
                 log.exception("a study could not be scored")
-                score = rejected_score(
-                    study,
-                    _error(study, f"could not be scored ({type(error).__name__}: {error})"),
-                    elapsed_ms=0,
-                )
+                score = unexpected(study, error)
             connection.send(score)
 
 
-def _failed(study: Study, problem: str, started: float) -> StudyScore:
+def failed(study: Study, problem: str, started: float) -> StudyScore:
+    """Give the result of a study that its process could not score."""
     return rejected_score(study, _error(study, problem), elapsed_ms=(time.perf_counter() - started) * 1000)
 
 
@@ -157,7 +155,14 @@ def _error(study: Study, problem: str) -> ImageError:
     return ImageError(source, Reason.MODEL_FAILED, problem, "read it without a score, and tell the operator")
 
 
-def _cause(exit_code: int | None) -> str:
+def unexpected(study: Study, error: Exception) -> StudyScore:
+    """Give the result of a study at which something failed that nobody expected."""
+    problem = f"could not be scored ({type(error).__name__}: {error})"
+    return rejected_score(study, _error(study, problem), elapsed_ms=0)
+
+
+def cause_of(exit_code: int | None) -> str:
+    """Say why a process ended."""
     if exit_code == -9:
         return "killed, perhaps for want of memory"
     return f"exit status {exit_code}"

@@ -10,7 +10,7 @@ from serving.store.work_tables import workers
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One process that takes jobs, with the scoring processes it runs.
+    """One process that takes jobs; `n_processes` studies are scored at once, on a CPU one a process.
 
     `beat` is counted up for as long as it lives. `state` is ``live``, ``dead`` (its beat stood still for too
     long, and its work was given to others) or ``stopped``.

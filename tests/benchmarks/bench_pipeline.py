@@ -92,8 +92,10 @@ class _Answered:
     def __init__(self, score: StudyScore) -> None:
         self._score = score
 
-    def submit(self, study: Study, model: str | None = None, *, due_at_us: int = 0) -> "Future[StudyScore]":
-        del model, due_at_us
+    def submit(
+        self, study: Study, model: str | None = None, *, due_at_us: int = 0, is_alone: bool = False
+    ) -> Future[StudyScore]:
+        del model, due_at_us, is_alone
         future: Future[StudyScore] = Future()
         (instance,) = study.series[0].instances
         images = tuple(

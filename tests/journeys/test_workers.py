@@ -10,6 +10,7 @@ import pytest
 from tests.journeys.process import PATIENCE_S, command, environment
 from tests.journeys.workers import Fleet, WorkerProcess, fleet, wait_until
 from tests.serving.service_in_process import photograph
+from tests.serving.store.databases import postgres_server
 from tests.tiny_model import write_tiny_artifact
 
 
@@ -164,3 +165,23 @@ def test_a_provider_that_is_not_there_is_refused(workplace: Fleet) -> None:
     told = _refusal(workplace.folder / "other", "worker", "--provider", "cuda", **workplace.settings)
     assert "FIRSTREAD_PROVIDER is cuda" in told
     assert "CUDAExecutionProvider" in told
+
+
+def test_workers_and_service_go_on_by_themselves_when_the_database_comes_back(
+    tmp_path: Path, models: Path
+) -> None:
+    with postgres_server() as server, fleet(tmp_path, server.new_database(), models) as workplace:
+        worker = workplace.add_worker("worker")
+        hold(worker)
+        send(workplace, 10, 20, 30)
+        wait_until(lambda: under_way(workplace, worker))
+        server.stop()
+        for process in worker.scoring_processes():
+            process.resume()  # what is scored now cannot be written down
+        wait_until(lambda: "cannot be used" in worker.log.read_text(), worker.log.read_text)
+        assert worker.process.poll() is None
+        server.start()
+        wait_until(lambda: is_all_scored(workplace, 3), worker.log.read_text)
+        assert workplace.n_scores() == 3
+        send(workplace, 40)
+        wait_until(lambda: is_all_scored(workplace, 4), worker.log.read_text)

@@ -61,8 +61,10 @@ class PoolInThread:
     def __init__(self, models: Path) -> None:
         self._scorer = Scorer([models])
 
-    def submit(self, study: Study, model: str | None = None, *, due_at_us: int = 0) -> Future[StudyScore]:
-        del due_at_us
+    def submit(
+        self, study: Study, model: str | None = None, *, due_at_us: int = 0, is_alone: bool = False
+    ) -> Future[StudyScore]:
+        del due_at_us, is_alone
         future: Future[StudyScore] = Future()
         future.set_result(self._scorer.score(study, model))
         return future

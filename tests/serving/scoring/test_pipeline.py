@@ -43,10 +43,14 @@ class PoolOfTheTest:
         self.scorer = Scorer([models])
         self.answer: Callable[[Study], StudyScore] = self.scorer.score
         self.due: list[int] = []
+        self.alone: list[bool] = []
 
-    def submit(self, study: Study, model: str | None = None, *, due_at_us: int = 0) -> Future[StudyScore]:
+    def submit(
+        self, study: Study, model: str | None = None, *, due_at_us: int = 0, is_alone: bool = False
+    ) -> Future[StudyScore]:
         assert model is None
         self.due.append(due_at_us)
+        self.alone.append(is_alone)
         future: Future[StudyScore] = Future()
         future.set_result(self.answer(study))
         return future
@@ -251,6 +255,7 @@ def test_a_study_whose_process_died_is_tried_again_and_fails_the_fourth_time(set
     setting.pipeline.run(setting.job())
     assert (setting.study(key).state, setting.study(key).reason) == ("failed", "model-failed")
     assert setting.queue.take() == []
+    assert setting.pool.alone == [False, True, True, True]
 
 
 class WorkerDiedError(BaseException):
