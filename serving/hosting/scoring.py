@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from models.registry import Registry
-from serving.scoring.adoption import adopt
+from serving.scoring.adoption import Mending, adopt
 from serving.scoring.durable import JobQueue, Runner
 from serving.scoring.heartbeat import Heartbeat
 from serving.scoring.pipeline import Pipeline
@@ -102,6 +102,7 @@ def scoring(
         worker,
         clock=now_us,
         is_alone=is_alone,
+        mend=Mending(database, queue, clock=now_us).mend,
         seconds_a_round=_SECONDS_A_ROUND_ALONE if is_alone else _SECONDS_A_ROUND,
         on_others=_room_of_the_largest(runner, pool.n_at_once),
     )

@@ -108,6 +108,16 @@ class JobQueue:
         )
         return [HeldJob(one.workflow_id, one.executor_id or "") for one in found]
 
+    def unfinished(self, job_ids: Collection[str]) -> set[str]:
+        """Give those of some jobs that wait or are taken."""
+        found = self._client.list_workflows(
+            workflow_ids=list(job_ids),
+            status=["ENQUEUED", "DELAYED", "PENDING"],
+            load_input=False,
+            load_output=False,
+        )
+        return {one.workflow_id for one in found}
+
     def give_out_again(self, job_ids: Collection[str]) -> None:
         """Let other workers take jobs whose worker cannot end them."""
         for job_id in job_ids:

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 _JOBS_ARE_KEPT = timedelta(days=7)
 _WORKERS_ARE_KEPT = timedelta(days=1)
 _ROUNDS_BETWEEN_SWEEPS = 300
+_ROUNDS_BETWEEN_MENDS = 15
 
 
 class HeldJob(Protocol):
@@ -75,6 +76,7 @@ class Heartbeat:
     clock: Callable[[], int]
     is_alone: bool = False
     seconds_a_round: float = SECONDS_A_ROUND
+    mend: Callable[[], int] = lambda: 0
     on_others: Callable[[Collection[Worker]], None] = lambda _living: None
     _liveness: Liveness = field(default_factory=Liveness)
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -128,6 +130,8 @@ class Heartbeat:
         self.on_others(still_living)
         if min(one.id for one in still_living) == self.worker.id:
             self._take_over()
+            if self._n_rounds % _ROUNDS_BETWEEN_MENDS == 0:
+                self.mend()
             if self._n_rounds % _ROUNDS_BETWEEN_SWEEPS == 0:
                 self._sweep()
         self._n_rounds += 1

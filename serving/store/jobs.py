@@ -174,6 +174,34 @@ def jobless(connection: Connection, *, limit: int) -> list[int]:
     return list(connection.execute(query).scalars())
 
 
+def long_unfinished(
+    connection: Connection, *, before_us: int, after: int, limit: int
+) -> list[tuple[int, str]]:
+    """Give studies that came before a moment into a state that a job should end, each with its job's id."""
+    query = (
+        select(studies.c.id, studies.c.key, studies.c.revision, studies.c.job)
+        .where(studies.c.state.in_(_WAITS_OR_RUNS), studies.c.state_since < before_us, studies.c.id > after)
+        .order_by(studies.c.id)
+        .limit(limit)
+    )
+    return [(row.id, Job(row.key, row.revision, row.job, 0).id) for row in connection.execute(query)]
+
+
+def renew(connection: Connection, study_id: int, lost: str, *, now_us: int) -> Job | None:
+    """Give a study a new job in the place of one that was lost; None if it has another by now."""
+    row = connection.execute(
+        select(studies.c.key, studies.c.revision, studies.c.job)
+        .where(studies.c.id == study_id, studies.c.state.in_(_WAITS_OR_RUNS))
+        .with_for_update()
+    ).one_or_none()
+    if row is None or Job(row.key, row.revision, row.job, 0).id != lost:
+        return None
+    connection.execute(
+        update(studies).where(studies.c.id == study_id).values(state="received", state_since=now_us)
+    )
+    return open_job(connection, study_id)
+
+
 def modelless(connection: Connection, *, limit: int) -> list[int]:
     """Give studies that found no model for them; a later one may take them."""
     query = (

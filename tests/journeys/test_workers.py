@@ -170,7 +170,10 @@ def test_a_provider_that_is_not_there_is_refused(workplace: Fleet) -> None:
 def test_workers_and_service_go_on_by_themselves_when_the_database_comes_back(
     tmp_path: Path, models: Path
 ) -> None:
-    with postgres_server() as server, fleet(tmp_path, server.new_database(), models) as workplace:
+    with (
+        postgres_server("max_connections=100") as server,
+        fleet(tmp_path, server.new_database(), models) as workplace,
+    ):
         worker = workplace.add_worker("worker")
         hold(worker)
         send(workplace, 10, 20, 30)

@@ -52,6 +52,8 @@ READS_OVER_ALL_SITES = {
     ("jobs", "end"): "the same",
     ("jobs", "jobless"): "the same",
     ("jobs", "modelless"): "the same",
+    ("jobs", "long_unfinished"): "the same",
+    ("jobs", "renew"): "the same",
     ("jobs", "let_wait_again"): "the same; by the row's own key, which was found within a scope",
     ("stuck", "count_long_in_state"): "a number without a site, for the operator",
     ("studies", "count_by_state"): "a number without a site, for the operator",
