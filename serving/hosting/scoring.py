@@ -102,6 +102,7 @@ def scoring(
         worker,
         clock=now_us,
         is_alone=is_alone,
+        under_way=pipeline.under_way,
         mend=Mending(database, queue, clock=now_us).mend,
         seconds_a_round=_SECONDS_A_ROUND_ALONE if is_alone else _SECONDS_A_ROUND,
         on_others=_room_of_the_largest(runner, pool.n_at_once),

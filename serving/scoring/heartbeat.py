@@ -66,8 +66,9 @@ class Jobs(Protocol):
 class Heartbeat:
     """One worker's beat, and its watch over the others.
 
-    `may_be_alone` says that no other process can be at work on this database, as with an SQLite file whose
-    home is locked: whatever worker stands in it is an earlier self of this one, and dead.
+    `under_way` gives the jobs that this worker is at, `mend` looks for jobs that were lost. `is_alone` says
+    that no other process can be at work on this database, as with an SQLite file whose home is locked: then
+    whatever worker stands in it is an earlier self of this one, and dead.
     """
 
     database: Database
@@ -77,10 +78,12 @@ class Heartbeat:
     is_alone: bool = False
     seconds_a_round: float = SECONDS_A_ROUND
     mend: Callable[[], int] = lambda: 0
+    under_way: Callable[[], Collection[str]] = lambda: ()
     on_others: Callable[[Collection[Worker]], None] = lambda _living: None
     _liveness: Liveness = field(default_factory=Liveness)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _n_rounds: int = 0
+    _unattended: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -128,6 +131,7 @@ class Heartbeat:
                     )
         still_living = [one for one in living.values() if one.id not in dead]
         self.on_others(still_living)
+        self._give_out_unattended()
         if min(one.id for one in still_living) == self.worker.id:
             self._take_over()
             if self._n_rounds % _ROUNDS_BETWEEN_MENDS == 0:
@@ -135,6 +139,19 @@ class Heartbeat:
             if self._n_rounds % _ROUNDS_BETWEEN_SWEEPS == 0:
                 self._sweep()
         self._n_rounds += 1
+
+    def _give_out_unattended(self) -> None:
+        """Give out what this worker holds and is not at: when the database broke, the answer was lost.
+
+        It must be so for two rounds, for a job that was just taken or is just ended is no such thing.
+        """
+        at_work = self.under_way()
+        mine = {job.id for job in self.jobs.held() if job.worker == self.worker.id} - set(at_work)
+        forgotten = sorted(mine & self._unattended)
+        self._unattended = mine
+        if forgotten:
+            self.jobs.give_out_again(forgotten)
+            log.warning("%d studies were taken and forgotten, and are taken anew", len(forgotten))
 
     def _take_over(self) -> int:
         held = self.jobs.held()

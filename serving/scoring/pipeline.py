@@ -11,6 +11,7 @@ person.
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
@@ -105,7 +106,7 @@ class Pipeline:
         self._changed = threading.Condition()
         self._is_stopping = threading.Event()
         self._is_given_up = threading.Event()
-        self._n_under_way = 0
+        self._under_way: Counter[str] = Counter()
 
     def run(self, job: Job) -> None:
         """Do a job, unless it does not count any more.
@@ -115,7 +116,7 @@ class Pipeline:
         HandedBackError
             If the worker stops before the job has ended.
         """
-        with self._counted():
+        with self._noting(job):
             begun = self._begun(job)
             if begun is None:
                 return
@@ -129,18 +130,18 @@ class Pipeline:
         """Begin no more jobs, let those under way end for `grace_s`, and give up the rest."""
         self._is_stopping.set()
         with self._changed:
-            self._changed.wait_for(lambda: not self._n_under_way, grace_s)
+            self._changed.wait_for(lambda: not self._under_way, grace_s)
         self._is_given_up.set()
 
     def wait_until_idle(self, limit_s: float) -> bool:
         """Wait until no thread is at a job; False if one still is."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._n_under_way, limit_s)
+            return self._changed.wait_for(lambda: not self._under_way, limit_s)
 
-    @property
-    def n_under_way(self) -> int:
-        """How many jobs are being done now."""
-        return self._n_under_way
+    def under_way(self) -> set[str]:
+        """Give the jobs that are being done now, by their id."""
+        with self._changed:
+            return set(self._under_way)
 
     def _do(self, job: Job, begun: Begun) -> None:
         stored = begun.study
@@ -254,12 +255,12 @@ class Pipeline:
             wait_s = min(_DATABASE_LAST_S, 2 * wait_s)
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
+    def _noting(self, job: Job) -> Iterator[None]:
         with self._changed:
-            self._n_under_way += 1
+            self._under_way[job.id] += 1
         try:
             yield
         finally:
             with self._changed:
-                self._n_under_way -= 1
+                self._under_way -= Counter([job.id])  # and forgets it at nought
                 self._changed.notify_all()

@@ -46,7 +46,9 @@ def database(place: Place) -> Iterator[Database]:
         yield database
 
 
-def heart(database: Database, jobs: Jobs, name: str, *, is_alone: bool = False) -> Heartbeat:
+def heart(
+    database: Database, jobs: Jobs, name: str, *, is_alone: bool = False, at: Collection[str] | None = None
+) -> Heartbeat:
     """Make one that beats only when the test says so."""
     return Heartbeat(
         database,
@@ -55,6 +57,7 @@ def heart(database: Database, jobs: Jobs, name: str, *, is_alone: bool = False) 
         clock=lambda: 7_000_000,
         is_alone=is_alone,
         seconds_a_round=3600.0,
+        under_way=lambda: [job.id for job in jobs.held()] if at is None else at,
     )
 
 
@@ -176,4 +179,17 @@ def test_what_someone_holds_of_whom_there_is_no_row_is_given_out(database: Datab
     a.start()
     a.round()
     assert jobs.given_out == ["1"]
+    a.stop()
+
+
+def test_what_one_holds_and_is_not_at_is_given_out_after_two_rounds(database: Database) -> None:
+    jobs = Jobs([Held("1", "a"), Held("2", "a")])
+    a = heart(database, jobs, "a", at=["1"])  # of "2", the answer was lost when the database broke
+    a.start()
+    a.round()
+    assert jobs.given_out == []
+    a.round()
+    assert jobs.given_out == ["2"]
+    a.round()
+    assert jobs.given_out == ["2"]
     a.stop()
