@@ -230,8 +230,9 @@ def test_the_whole_corpus_comes_back_byte_for_byte_or_is_refused_with_a_reason(
         if answer.status_code == 200:
             assert given.content == content, path
         else:  # kept under a UID of its own, with which it is given
-            assert pydicom.dcmread(io.BytesIO(given.content), force=True).SOPInstanceUID
+            header = pydicom.dcmread(io.BytesIO(given.content), stop_before_pixels=True)
+            assert header.SOPInstanceUID == reference["00081155"]["Value"][0]
         metadata = service.client.get(f"{reference['00081190']['Value'][0]}/metadata")
         assert metadata.status_code == 200, path
-    assert outcomes["200"] > 180
-    assert outcomes["409"] < 70
+    assert outcomes["200"] > 150
+    assert outcomes["200"] + outcomes["202"] > outcomes["409"]
