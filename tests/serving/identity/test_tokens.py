@@ -107,7 +107,15 @@ def test_the_secret_stands_in_no_table_and_no_row_of_the_trail(service: Service)
 @pytest.mark.parametrize(
     ("scope", "opened"),
     [
-        (TokenScope.UPLOAD, {("POST", "/api/v1/studies"), ("PUT", "/api/v1/studies/{study}/consent")}),
+        (
+            TokenScope.UPLOAD,
+            {
+                ("POST", "/api/v1/studies"),
+                ("PUT", "/api/v1/studies/{study}/consent"),
+                ("POST", "/dicom-web/studies"),
+                ("POST", "/dicom-web/studies/{study}"),
+            },
+        ),
         (TokenScope.METRICS, {("GET", "/metrics")}),
     ],
 )
