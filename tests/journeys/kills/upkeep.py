@@ -68,7 +68,9 @@ class Kept:
         if running is None or running.poll() is not None:
             return None
         try:
-            return psutil.Process(running.pid)
+            process = psutil.Process(running.pid)
+            # One that was killed just now is waited for by another thread, and looks alive to `poll`.
+            return None if process.status() == psutil.STATUS_ZOMBIE else process
         except psutil.NoSuchProcess:
             return None
 
