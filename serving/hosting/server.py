@@ -46,7 +46,9 @@ def open_socket(host: str, port: int, *, allow_remote: bool, with_sign_in: bool)
             "the way: put a proxy with TLS in front of it, and add --allow-remote."
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends without delay (TCP_NODELAY) only where the protocol is named: without it each answer
+    # on a connection that is kept waited 40 ms for the receiver's acknowledgement of its head.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
