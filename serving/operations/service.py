@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.artifact import Artifact
@@ -10,11 +10,14 @@ from models.registry import Registry
 from serving.operations.control import ScoringControl
 from serving.operations.storage import StorageCheck
 from serving.store.database import Database
-from serving.store.schema import NEWEST, revision_of
+from serving.store.schema import NEWEST, revision_of, write_as_it_is
 from serving.store.studies import count_by_state
 from serving.store.switch import Switch
 from serving.store.workers import Worker
 from serving.telemetry.faults import describe
+
+# Each write is a flush of the disk, and whoever comes along may ask whether the service is ready.
+_WRITTEN_FOR_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,13 @@ class Check:
     name: str
     is_good: bool
     detail: str
+
+
+@dataclass
+class LastWrite:
+    """When the database was last seen to take a change, in seconds that only grow."""
+
+    at_s: float = float("-inf")
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,7 @@ class Operations:
     rejections: Callable[[], dict[str, int]]
     started_at_s: float
     database_file: Path | None = None
+    last_write: LastWrite = field(default_factory=LastWrite)
 
     def models(self) -> tuple[Artifact, ...]:
         """Give the models that may score."""
@@ -83,6 +94,11 @@ class Operations:
         try:
             with self.database.writing() as connection:
                 stands_at = revision_of(connection)
+                is_written = time.monotonic() - self.last_write.at_s >= _WRITTEN_FOR_S
+                if is_written:
+                    write_as_it_is(connection)
+            if is_written:
+                self.last_write.at_s = time.monotonic()
         except self.database.failures as error:
             return Check("database", is_good=False, detail=f"cannot be written: {describe(error)}")
         if stands_at != NEWEST:

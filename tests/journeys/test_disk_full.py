@@ -4,6 +4,7 @@ import contextlib
 import io
 import resource
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,6 +120,7 @@ def test_a_database_that_cannot_grow_refuses_uploads_by_name_and_is_well_once_it
         _limit_files(program, (home / "firstread.sqlite-wal").stat().st_size)
         refusals = {_send(program, f"{n}.png", photograph(3, n).content) for n in range(1, 4)}
         assert refusals <= {(503, "database-unavailable"), (507, "storage-full")}
+        _wait_until_it_says(program, 503)
         assert [entry["id"] for entry in program.get("/api/v1/worklist")["entries"]] == [first]
 
         _limit_files(program, None)
@@ -129,6 +131,14 @@ def test_a_database_that_cannot_grow_refuses_uploads_by_name_and_is_well_once_it
         assert {entry["state"] for entry in entries} == {"scored"}
         assert program.get("/readyz")["status"] == "ready"
     assert "the audit trail is whole" in _verified(home)
+
+
+def _wait_until_it_says(program: Program, status: int) -> None:
+    """Ask whether it is ready; a change that was written a moment ago is not tried again at once."""
+    deadline = time.monotonic() + PATIENCE_S
+    while program.fetch("/readyz")[0] != status:
+        assert time.monotonic() < deadline, f"/readyz never said {status}"
+        time.sleep(0.2)
 
 
 def _limit_files(program: Program, n_bytes: int | None) -> None:
