@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from serving.audit.trail import Act, AuditTrail
 from serving.errors import Problem, ServiceError
 from serving.identity.caller import TokenScope
+from serving.identity.shown_names import shown_name
 from serving.identity.token_secret import hash_of, new_secret
 from serving.store.api_tokens import ApiToken, add_token, find_token, list_tokens, revoke_token
 from serving.store.audit_chain import Action, AuditEvent, Who
@@ -66,7 +67,8 @@ class Tokens:
             `NOT_FOUND` if there is no such site in scope, `INVALID_REQUEST` if it would be good for nothing
             or for too long.
         """
-        if not scopes or not 1 <= days <= MOST_DAYS or not name.strip():
+        shown = shown_name(name, of="a token")
+        if not scopes or not 1 <= days <= MOST_DAYS or not shown:
             raise ServiceError(
                 Problem.INVALID_REQUEST,
                 f"A token needs a name, one scope or more, and 1 to {MOST_DAYS} days to live.",
@@ -74,7 +76,7 @@ class Tokens:
         now_us, secret = self._trail.clock(), new_secret()
         token = ApiToken(
             key=secrets.token_hex(16),
-            name=name.strip(),
+            name=shown,
             site=site,
             scopes=frozenset(str(one) for one in scopes),
             created_at_us=now_us,

@@ -16,6 +16,7 @@ from serving.identity.described import described, differing, end_of
 from serving.identity.links import Links
 from serving.identity.login_names import login_name as plain_login_name
 from serving.identity.login_names import new_login_name
+from serving.identity.shown_names import shown_name
 from serving.store.audit_chain import Action, AuditEvent, Who
 from serving.store.database import Database
 from serving.store.external_identities import find_linked, link_identity, linked_identities
@@ -126,7 +127,8 @@ class People:
             `CONFLICT` if the name is taken, `INVALID_REQUEST` if a name is missing or a site is not there.
         """
         name = new_login_name(login_name)
-        if not name_zh.strip() and not name_en.strip():
+        name_zh, name_en = shown_name(name_zh, of="a person"), shown_name(name_en, of="a person")
+        if not name_zh and not name_en:
             raise ServiceError(Problem.INVALID_REQUEST, "A name by which others know the person is missing.")
         now_us = self.trail.clock()
         with self.trail.acting() as act:
@@ -138,8 +140,8 @@ class People:
             person = add_person(
                 act.connection,
                 login_name=name,
-                name_zh=name_zh.strip(),
-                name_en=name_en.strip(),
+                name_zh=name_zh,
+                name_en=name_en,
                 home_site=home_site,
                 grants=grants,
                 now_us=now_us,
@@ -299,8 +301,8 @@ def _changed(person: Person, change: Change) -> Person:
     )
     return replace(
         person,
-        name_zh=person.name_zh if change.name_zh is None else change.name_zh.strip(),
-        name_en=person.name_en if change.name_en is None else change.name_en.strip(),
+        name_zh=person.name_zh if change.name_zh is None else shown_name(change.name_zh, of="a person"),
+        name_en=person.name_en if change.name_en is None else shown_name(change.name_en, of="a person"),
         home_site=person.home_site if change.home_site == "" else change.home_site,
         is_active=person.is_active if change.is_active is None else change.is_active,
         grants=grants,

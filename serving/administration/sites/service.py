@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from serving.audit.trail import AuditTrail
 from serving.errors import Problem, ServiceError
+from serving.identity.shown_names import shown_name
 from serving.store.audit_chain import Action, AuditEvent, Who
 from serving.store.database import Database
 from serving.store.sites import Site, add_site, find_site, read_sites, rename_site
@@ -74,6 +75,7 @@ class Sites:
 
 
 def _checked(name: str) -> str:
-    if not 0 < len(name.strip()) <= _MOST_OF_A_NAME:
+    checked = shown_name(name, of="a site")
+    if not 0 < len(checked) <= _MOST_OF_A_NAME:
         raise ServiceError(Problem.INVALID_REQUEST, f"A site's name has 1 to {_MOST_OF_A_NAME} letters.")
-    return name.strip()
+    return checked
