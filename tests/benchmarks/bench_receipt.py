@@ -22,21 +22,26 @@ from tests.serving.store.databases import postgres_server
 
 INSTANCE_BYTES = 500_000
 N_A_ROUND = 300
+# What one sender sends at a time where images come in studies of several: one transaction, one job.
+IMAGES_A_STUDY = 10
 ROUNDS = 5
 SENDERS = 16
 
 
 def measure() -> list[Figure]:
     """Receive on SQLite and on PostgreSQL."""
-    with tempfile.TemporaryDirectory() as folder:
-        figures = [_measured("SQLite", Path(folder) / "sqlite", Path(folder) / "r.sqlite", target=300)]
+    figures = []
+    for n_images in (1, IMAGES_A_STUDY):
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder) / "r.sqlite"
+            figures.append(_measured("SQLite", Path(folder) / "sqlite", place, n_images, target=300))
     with tempfile.TemporaryDirectory() as folder, postgres_server("max_connections=100") as server:
         server.execute("CREATE DATABASE receipts")
-        figures.append(_measured("PostgreSQL", Path(folder), server.address("receipts"), target=None))
+        figures.append(_measured("PostgreSQL", Path(folder), server.address("receipts"), 1, target=None))
     return figures
 
 
-def _measured(name: str, folder: Path, place: Path | str, *, target: int | None) -> Figure:
+def _measured(name: str, folder: Path, place: Path | str, n_images: int, *, target: int | None) -> Figure:
     for part in ("in", "bare"):
         (folder / part).mkdir(parents=True)
     database = open_database(place)
@@ -47,8 +52,8 @@ def _measured(name: str, folder: Path, place: Path | str, *, target: int | None)
     trail, objects, numbers = open_trail(database, folder), LocalObjects(folder / "objects"), count()
     body = os.urandom(INSTANCE_BYTES - 16)
 
-    def receive_one(number: int) -> None:
-        _receive(trail, objects, queue, folder / "in" / f"{number}", body)
+    def receive_study(number: int) -> None:
+        _receive(trail, objects, queue, folder / "in" / f"{number}", body=body, n_images=n_images)
 
     def write_one(number: int) -> None:
         with (folder / "bare" / f"{number}").open("wb") as file:
@@ -58,18 +63,18 @@ def _measured(name: str, folder: Path, place: Path | str, *, target: int | None)
 
     with ThreadPoolExecutor(SENDERS) as senders:
 
-        def each(work: Callable[[int], None]) -> Callable[[], object]:
-            return lambda: list(senders.map(work, [next(numbers) for _ in range(N_A_ROUND)]))
+        def each(work: Callable[[int], None], n_times: int) -> Callable[[], object]:
+            return lambda: list(senders.map(work, [next(numbers) for _ in range(n_times)]))
 
         cpu_s = time.process_time()
-        pair = in_turn(each(receive_one), each(write_one), rounds=ROUNDS)
+        pair = in_turn(each(receive_study, N_A_ROUND // n_images), each(write_one, N_A_ROUND), rounds=ROUNDS)
         cpu_s = time.process_time() - cpu_s
     _check(database, n_expected=(ROUNDS + 1) * N_A_ROUND)
     database.close()
     ours, bare = N_A_ROUND / pair.ours_median_s, N_A_ROUND / pair.peer_median_s
     cpu_ms = 1000 * cpu_s / ((ROUNDS + 1) * N_A_ROUND)
     return Figure(
-        f"durable receipts of 0.5 MB, {name}, {SENDERS} senders",
+        f"durable receipts of 0.5 MB, {n_images} a study, {name}, {SENDERS} senders",
         f"{ours:.0f}/s",
         f"bare write and fsync: {bare:.0f}/s, {100 * ours / bare:.0f} %; processor {cpu_ms:.1f} ms with both",
         "-" if target is None else f">= {target}/s",
@@ -77,13 +82,31 @@ def _measured(name: str, folder: Path, place: Path | str, *, target: int | None)
     )
 
 
-def _receive(trail: AuditTrail, objects: LocalObjects, queue: JobQueue, file: Path, body: bytes) -> None:
-    number = int(file.name)
-    file.write_bytes(number.to_bytes(16, "big") + body)
-    stored = objects.take([file])[file]
+def _receive(
+    trail: AuditTrail, objects: LocalObjects, queue: JobQueue, stem: Path, *, body: bytes, n_images: int
+) -> None:
+    number = int(stem.name)
+    files = [stem.with_name(f"{number}-{place}") for place in range(n_images)]
+    for place, file in enumerate(files):
+        file.write_bytes((number * n_images + place).to_bytes(16, "big") + body)
+    stored = objects.take(files)
     uid = f"2.25.{number}"
-    image = ArrivedInstance(uid, None, "series", "XC", 1, 600, 600, stored.sha256, stored.n_bytes, "mole.jpg")
-    arrived = ArrivedStudy(uid=uid, modality="XC", priority="routine", instances=(image,))
+    images = tuple(
+        ArrivedInstance(
+            f"{uid}.{place}",
+            None,
+            "series",
+            "XC",
+            1,
+            600,
+            600,
+            stored[file].sha256,
+            stored[file].n_bytes,
+            "mole.jpg",
+        )
+        for place, file in enumerate(files)
+    )
+    arrived = ArrivedStudy(uid=uid, modality="XC", priority="routine", instances=images)
     with trail.acting() as act:
         hold(act.connection, [arrived], site=LOCAL_SITE, now_us=number)
         record(
