@@ -5,7 +5,8 @@ import binascii
 import hashlib
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from serving.audit.trail import AuditTrail
 from serving.errors import Problem, ServiceError
@@ -15,18 +16,27 @@ from serving.store.queue import Cursor, QueueRow, count_waiting, read_page
 from serving.store.tenancy import NETWORK, Scope
 from serving.store.times import now_us
 
+if TYPE_CHECKING:  # the database has one home, the store
+    from sqlalchemy import Connection
+
 # The due time and the study's number, as two signed 64-bit integers.
 _CURSOR = struct.Struct(">qq")
 
 # Nobody plans by a longer list; counting a million takes longer than reading the page.
 COUNTED_UP_TO = 10_000
 
+# A short list is counted anew for each page, a long one is not: to count it took as long as to read the page.
+COUNTED_ANEW_UP_TO = 1_000
+_COUNTED_FOR_US = 5_000_000
+_MOST_COUNTS = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """A part of the worklist; `next_cursor` is None on the last page, `read_at_us` the time of reading.
 
-    `n_waiting` is exact below :data:`COUNTED_UP_TO` and means "so many or more" there.
+    `n_waiting` is exact below :data:`COUNTED_UP_TO` and means "so many or more" there; above
+    :data:`COUNTED_ANEW_UP_TO` it may be five seconds old.
     """
 
     rows: tuple[QueueRow, ...]
@@ -42,6 +52,7 @@ class Worklist:
     database: Database
     trail: AuditTrail
     clock: Callable[[], int] = now_us
+    _counts: dict[Scope, tuple[int, int]] = field(default_factory=dict, init=False, repr=False)
 
     def read(
         self, *, scope: Scope, site: str | None, who: Who, limit: int, cursor: str | None = None
@@ -58,13 +69,23 @@ class Worklist:
         after = None if cursor is None else decode_cursor(cursor)
         with self.database.reading() as connection, connection.begin():
             rows = read_page(connection, scope=scope, limit=limit + 1, after=after)
-            n_waiting = count_waiting(connection, scope=scope, at_most=COUNTED_UP_TO)
+            n_waiting = self._count(connection, scope)
         has_more = len(rows) > limit
         shown = tuple(rows[:limit])
         following = encode_cursor(shown[-1]) if has_more else None
         page = Page(shown, n_waiting, following, self.clock())
         self.trail.note(_viewed(page, scope=scope, site=site, who=who, cursor=cursor))
         return page
+
+    def _count(self, connection: "Connection", scope: Scope) -> int:
+        n_waiting, counted_at_us = self._counts.get(scope, (0, 0))
+        if n_waiting > COUNTED_ANEW_UP_TO and 0 <= self.clock() - counted_at_us < _COUNTED_FOR_US:
+            return n_waiting
+        n_waiting = count_waiting(connection, scope=scope, at_most=COUNTED_UP_TO)
+        if len(self._counts) >= _MOST_COUNTS:
+            self._counts.clear()
+        self._counts[scope] = (n_waiting, self.clock())
+        return n_waiting
 
 
 def _viewed(page: Page, *, scope: Scope, site: str | None, who: Who, cursor: str | None) -> AuditEvent:
