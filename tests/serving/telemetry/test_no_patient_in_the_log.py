@@ -129,7 +129,7 @@ def test_an_error_that_nobody_expected_is_told_by_its_kind_and_place(
 
 
 def test_what_libraries_say_is_withheld_and_their_place_told(log: io.StringIO) -> None:
-    for name in ("pydicom", "PIL.TiffImagePlugin", "asyncio", "sqlalchemy.engine", "database"):
+    for name in ("PIL.PngImagePlugin", "PIL.TiffImagePlugin", "asyncio", "sqlalchemy.engine", "database"):
         logging.getLogger(name).error("Invalid value for VR PN: %s", "张三丰")
         logging.getLogger(name).error("Invalid value 'Zhangsanfeng'")
         logging.getLogger(name).warning("Invalid value 'Zhangsanfeng'")
@@ -140,6 +140,10 @@ def test_what_libraries_say_is_withheld_and_their_place_told(log: io.StringIO) -
     messages = [line["message"] for line in lines(log)]
     assert len([one for one in messages if "withheld (test_no_patient" in str(one)]) == 10
     assert len([one for one in messages if str(one).startswith("UserWarning at test_no_patient")]) == 1
+
+    # pydicom's are withheld too, or dropped altogether once data.dicom was loaded
+    logging.getLogger("pydicom").error("Invalid value for VR PN: %s", "张三丰")
+    assert found_in(log.getvalue()) == []
 
 
 def test_errors_in_messages_arguments_and_threads_are_described(log: io.StringIO) -> None:
