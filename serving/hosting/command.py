@@ -139,7 +139,9 @@ def demo(
             models=tuple(models) if models else None,
             workers=workers,
         )
-        start_logs(LogTerms(settings.log_format, settings.log_level))
+        # whoever tries it out looks for the address, not for a line about each request
+        is_stated = "log_level" in settings.model_fields_set
+        start_logs(LogTerms(settings.log_format, settings.log_level if is_stated else "warning"))
         try:
             listener = open_socket("127.0.0.1", settings.port, allow_remote=False, with_sign_in=sign_in)
         except StartError:

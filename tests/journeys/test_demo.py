@@ -14,6 +14,7 @@ def test_the_demo_runs_without_real_data_and_says_so(tmp_path: Path) -> None:
         entries = program.wait_until_scored(10)
         said = program.log.read_text(encoding="utf-8")
         assert "10 synthetic studies, since FIRSTREAD_DATASETS is not set" in said
+        assert "request_id" not in said  # the address is to be found
         assert {entry["state"] for entry in entries} == {"scored", "abstained"}
         program.process.send_signal(signal.SIGINT)
         program.process.wait(PATIENCE_S)
