@@ -81,14 +81,14 @@ class FolderTarget(Target):
     def finish(self, manifest: Manifest) -> None:
         """Put the manifest in place, then drop the sets of earlier backups."""
         for folder in {(self._folder / one.stored_as).parent for one in manifest.files}:
-            _flush_folder(folder)
+            flush_folder(folder)
         for folder in (self._folder / _OBJECTS).glob("*"):
-            _flush_folder(folder)
+            flush_folder(folder)
         partial = self._folder / f"{MANIFEST}{_PARTIAL}"
         with _private(partial) as written:
             written.write(manifest.encoded())
         partial.replace(self._folder / MANIFEST)
-        _flush_folder(self._folder)
+        flush_folder(self._folder)
         kept = {one.stored_as.split("/")[1] for one in manifest.files}
         for folder in (self._folder / _SETS).iterdir():
             if folder.name not in kept:
@@ -142,7 +142,7 @@ class TarTarget(Target):
         os.fsync(self._stream.fileno())
         self._stream.close()
         self._partial.replace(self._file)
-        _flush_folder(self._file.parent)
+        flush_folder(self._file.parent)
 
 
 class Source(ABC):
@@ -274,7 +274,8 @@ def _private(path: Path) -> Iterator[BinaryIO]:
         os.fsync(written.fileno())
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Have the names in a folder reach the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

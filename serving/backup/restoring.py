@@ -11,7 +11,7 @@ from serving.audit.head import HeadFile
 from serving.audit.keys import PRIVATE_KEY, PUBLIC_KEY
 from serving.audit.opening import audit_folder
 from serving.backup.manifest import DATABASE, OBJECTS, Manifest, ObjectLine
-from serving.backup.places import Source, open_source
+from serving.backup.places import Source, flush_folder, open_source
 from serving.errors import StartError
 from serving.store.audit_chain import Link
 from serving.store.copying import end_of_trail, problem_of, referenced_objects
@@ -58,7 +58,7 @@ def _restore(source: Source, home: Path) -> Restored:
         if home.exists():
             home.rmdir()
         beside.rename(home)
-        _flush(home.parent)
+        flush_folder(home.parent)
     except OSError as error:
         raise StartError(f"{beside} cannot be written: {error.strerror}.") from error
     except StartError:
@@ -120,12 +120,4 @@ def _lines(listed: Path) -> Iterator[ObjectLine]:
 
 def _flush_folders(root: Path) -> None:
     for folder, _, _ in os.walk(root):
-        _flush(Path(folder))
-
-
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        flush_folder(Path(folder))

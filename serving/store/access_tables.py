@@ -6,7 +6,6 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
-    Integer,
     String,
     Table,
     Text,
@@ -14,10 +13,7 @@ from sqlalchemy import (
 )
 
 from serving.store.identity_tables import api_tokens, users
-from serving.store.tables import metadata
-
-# SQLite gives an automatic key to INTEGER only; elsewhere it is 64 bits wide.
-_Key = BigInteger().with_variant(Integer, "sqlite")
+from serving.store.tables import Key, metadata
 
 # Lives for ten minutes; `state_sha256` and `browser_sha256` are hashes, so that whoever reads the database
 # cannot finish what another began.
@@ -38,12 +34,12 @@ pending_sign_ins = Table(
 client_certificates = Table(
     "client_certificates",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     Column("key", String(32), nullable=False, unique=True),
     Column("kind", String(16), nullable=False),
     Column("value", Text, nullable=False),
-    Column("user_id", _Key, ForeignKey(users.c.id), nullable=True),
-    Column("token_id", _Key, ForeignKey(api_tokens.c.id), nullable=True),
+    Column("user_id", Key, ForeignKey(users.c.id), nullable=True),
+    Column("token_id", Key, ForeignKey(api_tokens.c.id), nullable=True),
     Column("created_at", BigInteger, nullable=False),
     Column("created_by", Text, nullable=False),
     UniqueConstraint("kind", "value"),

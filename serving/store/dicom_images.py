@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, select
 
-from serving.store.studies import StoredInstance
+from serving.store.studies import StoredInstance, instance_of
 from serving.store.tables import instances, patients, studies
 from serving.store.tenancy import Scope, within
 
@@ -114,7 +114,7 @@ def find_images(
         DicomImage(
             site=row.site_id,
             study=facts.setdefault(row.study_id, _study_facts(row)),
-            instance=_instance(row),
+            instance=instance_of(row),
             sop_class_uid=row.sop_class_uid,
         )
         for row in rows
@@ -134,17 +134,4 @@ def _study_facts(row: Row[*tuple[object, ...]]) -> StudyFacts:
         age_years=row.age_years,
         sex=row.sex,
         body_site=row.body_site,
-    )
-
-
-def _instance(row: Row[*tuple[object, ...]]) -> StoredInstance:
-    return StoredInstance(
-        sop_instance_uid=row.sop_instance_uid,
-        series_uid=row.series_uid,
-        modality=row.modality,
-        n_frames=row.n_frames,
-        rows=row.rows,
-        columns=row.columns,
-        sha256=row.sha256,
-        file_name=row.file_name,
     )

@@ -13,23 +13,19 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
-    Integer,
     String,
     Table,
     Text,
 )
 
-from serving.store.tables import metadata
-
-# SQLite gives an automatic key to INTEGER only; elsewhere it is 64 bits wide.
-_Key = BigInteger().with_variant(Integer, "sqlite")
+from serving.store.tables import Key, metadata
 
 # `login_name` is kept in the one form in which names are compared (serving.identity.login_names).
 # `licence_*` is what somebody checked who may; `sees_every_site` stands for the whole network.
 users = Table(
     "users",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     Column("key", String(32), nullable=False, unique=True),
     Column("login_name", String(64), nullable=False, unique=True),
     Column("name_zh", Text, nullable=False),
@@ -50,21 +46,21 @@ users = Table(
 user_roles = Table(
     "user_roles",
     metadata,
-    Column("user_id", _Key, ForeignKey("users.id"), primary_key=True, autoincrement=False),
+    Column("user_id", Key, ForeignKey("users.id"), primary_key=True, autoincrement=False),
     Column("role", String(16), primary_key=True),
 )
 
 user_specialties = Table(
     "user_specialties",
     metadata,
-    Column("user_id", _Key, ForeignKey("users.id"), primary_key=True, autoincrement=False),
+    Column("user_id", Key, ForeignKey("users.id"), primary_key=True, autoincrement=False),
     Column("specialty", String(32), primary_key=True),
 )
 
 user_sites = Table(
     "user_sites",
     metadata,
-    Column("user_id", _Key, ForeignKey("users.id"), primary_key=True, autoincrement=False),
+    Column("user_id", Key, ForeignKey("users.id"), primary_key=True, autoincrement=False),
     Column("site_id", String(64), ForeignKey("sites.id"), primary_key=True),
 )
 
@@ -72,10 +68,10 @@ user_sites = Table(
 sessions = Table(
     "sessions",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     Column("key", String(32), nullable=False, unique=True),
     Column("token_sha256", String(64), nullable=False, unique=True),
-    Column("user_id", _Key, ForeignKey("users.id"), nullable=False),
+    Column("user_id", Key, ForeignKey("users.id"), nullable=False),
     Column("stage", String(16), nullable=False),
     Column("signed_in_by", String(16), nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -92,10 +88,10 @@ sessions = Table(
 one_time_links = Table(
     "one_time_links",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     Column("token_sha256", String(64), nullable=False, unique=True),
     Column("purpose", String(16), nullable=False),
-    Column("user_id", _Key, ForeignKey("users.id"), nullable=True),
+    Column("user_id", Key, ForeignKey("users.id"), nullable=True),
     Column("created_at", BigInteger, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
@@ -106,7 +102,7 @@ one_time_links = Table(
 api_tokens = Table(
     "api_tokens",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     Column("key", String(32), nullable=False, unique=True),
     Column("token_sha256", String(64), nullable=False, unique=True),
     Column("name", Text, nullable=False),
@@ -125,7 +121,7 @@ external_identities = Table(
     metadata,
     Column("issuer", String(512), primary_key=True),
     Column("subject", String(255), primary_key=True),
-    Column("user_id", _Key, ForeignKey("users.id"), nullable=False),
+    Column("user_id", Key, ForeignKey("users.id"), nullable=False),
     Column("linked_at", BigInteger, nullable=False),
     Column("last_seen_at", BigInteger, nullable=True),
     Index("ix_external_identities_user_id", "user_id"),
@@ -148,7 +144,7 @@ known_devices = Table(
     "known_devices",
     metadata,
     Column("token_sha256", String(64), primary_key=True),
-    Column("user_id", _Key, ForeignKey("users.id"), nullable=False),
+    Column("user_id", Key, ForeignKey("users.id"), nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("last_used_at", BigInteger, nullable=False),
     Index("ix_known_devices_user_id", "user_id"),
@@ -158,7 +154,7 @@ known_devices = Table(
 second_factors = Table(
     "second_factors",
     metadata,
-    Column("user_id", _Key, ForeignKey("users.id"), primary_key=True, autoincrement=False),
+    Column("user_id", Key, ForeignKey("users.id"), primary_key=True, autoincrement=False),
     Column("sealed_secret", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("confirmed_at", BigInteger, nullable=True),
@@ -169,7 +165,7 @@ recovery_codes = Table(
     "recovery_codes",
     metadata,
     Column("code_sha256", String(64), primary_key=True),
-    Column("user_id", _Key, ForeignKey("users.id"), nullable=False),
+    Column("user_id", Key, ForeignKey("users.id"), nullable=False),
     Column("used_at", BigInteger, nullable=True),
     Index("ix_recovery_codes_user_id", "user_id"),
 )

@@ -19,10 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from serving.store.tables import metadata
-
-# SQLite gives an automatic key to INTEGER only; elsewhere it is 64 bits wide.
-_Key = BigInteger().with_variant(Integer, "sqlite")
+from serving.store.tables import Key, metadata
 
 
 def _site() -> Column[str]:
@@ -30,7 +27,7 @@ def _site() -> Column[str]:
 
 
 def _study() -> Column[int]:
-    return Column("study_id", _Key, ForeignKey("studies.id"), nullable=False)
+    return Column("study_id", Key, ForeignKey("studies.id"), nullable=False)
 
 
 # A lease: who reads a study until when. `slot` 1 is the read, 2 the second, blinded one, 3 their
@@ -39,7 +36,7 @@ def _study() -> Column[int]:
 claims = Table(
     "claims",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     _site(),
     _study(),
     Column("slot", Integer, nullable=False),
@@ -77,11 +74,11 @@ Index(
 reads = Table(
     "reads",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     _site(),
     _study(),
-    Column("claim_id", _Key, ForeignKey("claims.id"), nullable=True),
-    Column("score_id", _Key, ForeignKey("scores.id"), nullable=True),
+    Column("claim_id", Key, ForeignKey("claims.id"), nullable=True),
+    Column("score_id", Key, ForeignKey("scores.id"), nullable=True),
     Column("slot", Integer, nullable=False),
     Column("reader", Text, nullable=False),
     Column("version", Integer, nullable=False),
@@ -89,7 +86,7 @@ reads = Table(
     Column("begun_at", BigInteger, nullable=False),
     Column("saved_at", BigInteger, nullable=False),
     Column("signed_at", BigInteger, nullable=True),
-    Column("amends", _Key, ForeignKey("reads.id"), nullable=True, unique=True),
+    Column("amends", Key, ForeignKey("reads.id"), nullable=True, unique=True),
     Column("amendment_reason", Text, nullable=True),
     Column("diagnosis_scheme", String(32), nullable=True),
     Column("diagnosis_code", String(64), nullable=True),
@@ -133,7 +130,7 @@ Index(
 referrals = Table(
     "referrals",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     _site(),
     _study(),
     Column("key", String(32), nullable=False, unique=True),
@@ -164,7 +161,7 @@ referrals = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     _site(),
     _study(),
     Column("kind", String(16), nullable=False),

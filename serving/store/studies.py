@@ -74,7 +74,7 @@ def find_instance(
             instances.c.sop_instance_uid == sop_instance_uid,
         )
     ).first()
-    return None if row is None else _instance(row)
+    return None if row is None else instance_of(row)
 
 
 def find_uid(connection: Connection, *, scope: Scope, key: str) -> tuple[str, str] | None:
@@ -112,7 +112,7 @@ def _find(connection: Connection, condition: object) -> StoredStudy | None:
         select(instances).where(instances.c.study_id == row.id).order_by(instances.c.id)
     )
     placement = placement_of(connection, site=row.site_id, study_id=row.id)
-    return _study(row, placement, tuple(_instance(image) for image in images))
+    return _study(row, placement, tuple(instance_of(image) for image in images))
 
 
 def _study(
@@ -145,7 +145,8 @@ def _study(
     )
 
 
-def _instance(row: Row[*tuple[object, ...]]) -> StoredInstance:
+def instance_of(row: Row[*tuple[object, ...]]) -> StoredInstance:
+    """Give the stored image of a row of its table."""
     return StoredInstance(
         sop_instance_uid=row.sop_instance_uid,
         series_uid=row.series_uid,

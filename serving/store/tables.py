@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 # SQLite gives an automatic key to INTEGER only; elsewhere it is 64 bits wide.
-_Key = BigInteger().with_variant(Integer, "sqlite")
+Key = BigInteger().with_variant(Integer, "sqlite")
 
 # Text that is compared byte by byte on every database, so that an index serves the beginning of a value.
 Exact = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
@@ -55,7 +55,7 @@ sites = Table(
 patients = Table(
     "patients",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     _site(),
     Column("issuer", Text, nullable=False),
     Column("identifier", Text, nullable=False),
@@ -70,11 +70,11 @@ patients = Table(
 studies = Table(
     "studies",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     _site(),
     Column("key", String(32), nullable=False, unique=True),
     Column("uid", Text, nullable=False),
-    Column("patient_id", _Key, ForeignKey("patients.id"), nullable=True),
+    Column("patient_id", Key, ForeignKey("patients.id"), nullable=True),
     Column("accession", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("modality", String(16), nullable=False),
@@ -112,9 +112,9 @@ objects = Table(
 instances = Table(
     "instances",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     _site(),
-    Column("study_id", _Key, ForeignKey("studies.id"), nullable=False),
+    Column("study_id", Key, ForeignKey("studies.id"), nullable=False),
     Column("sop_instance_uid", Text, nullable=False),
     Column("sop_class_uid", Text, nullable=True),
     Column("series_uid", Text, nullable=False),
@@ -134,9 +134,9 @@ instances = Table(
 series = Table(
     "series",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     _site(),
-    Column("study_id", _Key, ForeignKey("studies.id"), nullable=False),
+    Column("study_id", Key, ForeignKey("studies.id"), nullable=False),
     Column("uid", Text, nullable=False),
     Column("modality", String(16), nullable=False),
     Column("number", Integer, nullable=True),
@@ -150,7 +150,7 @@ series = Table(
 study_listings = Table(
     "study_listings",
     metadata,
-    Column("study_id", _Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
+    Column("study_id", Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
     _site(),
     Column("uid", Exact, nullable=False),
     Column("patient", Exact, nullable=False),
@@ -182,9 +182,9 @@ study_listings = Table(
 scores = Table(
     "scores",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     _site(),
-    Column("study_id", _Key, ForeignKey("studies.id"), nullable=False),
+    Column("study_id", Key, ForeignKey("studies.id"), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("scored_at", BigInteger, nullable=False),
     Column("model_name", Text, nullable=False),
@@ -206,7 +206,7 @@ scores = Table(
 key_images = Table(
     "key_images",
     metadata,
-    Column("score_id", _Key, ForeignKey("scores.id"), primary_key=True),
+    Column("score_id", Key, ForeignKey("scores.id"), primary_key=True),
     Column("rank", Integer, primary_key=True, autoincrement=False),
     Column("sop_instance_uid", Text, nullable=False),
     Column("frame_number", Integer, nullable=False),
@@ -219,7 +219,7 @@ key_images = Table(
 queue_entries = Table(
     "queue_entries",
     metadata,
-    Column("study_id", _Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
+    Column("study_id", Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
     _site(),
     Column("is_waiting", Boolean, nullable=False),
     Column("due_at", BigInteger, nullable=False),
@@ -250,9 +250,9 @@ Index(
 consents = Table(
     "consents",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     _site(),
-    Column("study_id", _Key, ForeignKey("studies.id"), nullable=False),
+    Column("study_id", Key, ForeignKey("studies.id"), nullable=False),
     Column("consent", String(16), nullable=False),
     Column("said_by", Text, nullable=False),
     Column("said_at", BigInteger, nullable=False),
@@ -264,7 +264,7 @@ consents = Table(
 quality_answers = Table(
     "quality_answers",
     metadata,
-    Column("study_id", _Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
+    Column("study_id", Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
     _site(),
     Column("findings", JSON, nullable=False),
     Column("looked_at", BigInteger, nullable=False),
@@ -274,7 +274,7 @@ quality_answers = Table(
 exports = Table(
     "exports",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     Column("key", String(32), nullable=False, unique=True),
     Column("purpose", String(16), nullable=False),
     Column("exported_by", Text, nullable=False),
@@ -286,8 +286,8 @@ exports = Table(
 exported_studies = Table(
     "exported_studies",
     metadata,
-    Column("export_id", _Key, ForeignKey("exports.id"), primary_key=True, autoincrement=False),
-    Column("study_id", _Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
+    Column("export_id", Key, ForeignKey("exports.id"), primary_key=True, autoincrement=False),
+    Column("study_id", Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
     _site(),
     Column("n_files", Integer, nullable=True),
     Index("ix_exported_studies_study_id", "study_id"),
@@ -310,7 +310,7 @@ idempotency = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("seq", _Key, primary_key=True, autoincrement=False),
+    Column("seq", Key, primary_key=True, autoincrement=False),
     Column("at", BigInteger, nullable=False),
     Column("is_clock_back", Integer, nullable=False),
     Column("site_id", String(64), nullable=False),
@@ -336,7 +336,7 @@ def _signed_link(name: str) -> Table:
     return Table(
         name,
         metadata,
-        Column("seq", _Key, primary_key=True, autoincrement=False),
+        Column("seq", Key, primary_key=True, autoincrement=False),
         Column("hash", String(64), nullable=False),
         Column("at", BigInteger, nullable=False),
         Column("signature", String(128), nullable=False),
