@@ -24,6 +24,7 @@ from serving.dicomweb.service import Place
 from serving.errors import Problem, Rejection, ServiceError
 from serving.identity.caller import Caller
 from serving.intake.context import SenderContext
+from serving.intake.door import Door
 from serving.intake.service import Intake
 from serving.intake.upload import UploadedFile
 from serving.store.dicom_images import KeptImage, find_kept
@@ -119,6 +120,7 @@ def store(
             SenderContext(PatientContext(), DoctorPriority.ROUTINE),
             site=site,
             who=caller.who,
+            door=Door.STOW,
             refused=refused,
         )
     except ServiceError as error:

@@ -23,6 +23,7 @@ from data.study import Instance, Series, Study, StudyListing
 from serving.audit.trail import AuditTrail
 from serving.errors import Problem, Rejection, ServiceError
 from serving.intake.context import SenderContext
+from serving.intake.door import Door
 from serving.intake.gather import Accepted, Limits, Rejected, find_studies, too_many_files
 from serving.intake.interrupted import NOTE
 from serving.intake.quality import look_over_each
@@ -140,10 +141,13 @@ class Intake:
         *,
         site: str,
         who: Who,
+        door: str = Door.UPLOAD,
         idempotency_key: str | None = None,
         refused: Mapping[Path, ImageError] = MappingProxyType({}),
     ) -> Outcome:
         """Store what can be read of an upload, and say what cannot; `refused` are known not to be.
+
+        `door` is the way by which it came (:class:`serving.intake.door.Door`).
 
         Raises
         ------
@@ -154,12 +158,12 @@ class Intake:
         try:
             with self.traces.span("receipt", site=site, files=len(upload.files)) as span:
                 outcome = self._take(
-                    upload, context, refused, site=site, who=who, idempotency_key=idempotency_key
+                    upload, context, refused, site=site, who=who, door=door, idempotency_key=idempotency_key
                 )
                 span.say(studies=len(outcome.studies), refused=outcome.n_rejected)
                 return outcome
         except ServiceError as error:
-            self.trail.note(refused_upload(error, site=site, who=who, at_us=self.clock()))
+            self.trail.note(refused_upload(error, site=site, who=who, door=door, at_us=self.clock()))
             raise
 
     def _take(
@@ -170,6 +174,7 @@ class Intake:
         *,
         site: str,
         who: Who,
+        door: str,
         idempotency_key: str | None,
     ) -> Outcome:
         fingerprint = upload.fingerprint()
@@ -212,6 +217,7 @@ class Intake:
             context,
             site=site,
             who=who,
+            door=door,
             key=idempotency_key,
             fingerprint=fingerprint,
         )
@@ -234,6 +240,7 @@ class Intake:
         *,
         site: str,
         who: Who,
+        door: str,
         key: str | None,
         fingerprint: str,
     ) -> Outcome:
@@ -288,7 +295,9 @@ class Intake:
             if key is not None:
                 given = GivenAnswer(fingerprint, _OUTCOME.dump_python(outcome, mode="json"))
                 keep_answer(connection, given, site=site, key=key, now_us=moment)
-            act.record(*received_studies(receipts, outcome.rejected, site=site, who=who, at_us=moment))
+            act.record(
+                *received_studies(receipts, outcome.rejected, site=site, who=who, door=door, at_us=moment)
+            )
         return outcome
 
     def _nothing_taken(self, rejected: Sequence[Rejection]) -> ServiceError:

@@ -16,6 +16,7 @@ def received_studies(
     *,
     site: str,
     who: Who,
+    door: str,
     at_us: int,
 ) -> list[AuditEvent]:
     """Say which studies came in; the hash of their images' hashes tells later whether these are the same."""
@@ -27,6 +28,7 @@ def received_studies(
             at_us,
             study_uid=receipt.uid,
             details={
+                "door": door,
                 "state": receipt.state,
                 "priority": arrived.priority,
                 "images": receipt.n_images,
@@ -40,9 +42,9 @@ def received_studies(
     ]
 
 
-def refused_upload(error: ServiceError, *, site: str, who: Who, at_us: int) -> AuditEvent:
+def refused_upload(error: ServiceError, *, site: str, who: Who, door: str, at_us: int) -> AuditEvent:
     """Say that an upload was refused, and for which reasons; names of files are not kept."""
-    details = {"problem": str(error.problem), "refused_files": _by_reason(error.rejected)}
+    details = {"door": door, "problem": str(error.problem), "refused_files": _by_reason(error.rejected)}
     return AuditEvent(Action.RECEIVED, who, site, at_us, result=Result.REFUSED, details=details)
 
 

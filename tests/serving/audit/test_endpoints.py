@@ -148,6 +148,7 @@ def test_a_refused_upload_is_kept_with_its_reasons_and_no_name(service: Service)
     row = _rows(service)[-1]
     assert (row.action, row.result) == ("received", "refused")
     assert '"empty-file":1' in row.details
+    assert '"door":"upload"' in row.details
     assert "Wang" not in row.details
 
 
