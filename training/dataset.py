@@ -3,7 +3,8 @@
 The rows of a source are put into folds and their pictures, preprocessed exactly as serving does
 (:func:`models.preprocess.to_input`), go into one file of uint8 that is mapped into memory. Its name is the
 hash of all that decides its content, so that a changed file, source or size makes a new one; a cache that
-was cut off while it was made is continued where it stopped.
+was cut off while it was made is continued where it stopped. One process makes it; others that want the same
+one wait, and map the finished file.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 from rich.progress import track
 
@@ -196,12 +198,26 @@ def cached_pixels(labelled: LabelledSet, spec: InputSpec, folder: Path) -> Pixel
     SavingError
         If the disk has no room for the cache.
     """
-    shape = (len(labelled.images), spec.height, spec.width, 3)
     path = cache_path(labelled, spec, folder)
     if path.exists():
         return _mapped(path)
     with saving(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    # Runs of several folds are started together; the lock falls with its process, however that ends.
+    lock = FileLock(path.with_suffix(".lock"))
+    with saving(path):
+        lock.acquire()
+    try:
+        if not path.exists():
+            _decode_into(path, labelled, spec)
+    finally:
+        lock.release()
+    return _mapped(path)
+
+
+def _decode_into(path: Path, labelled: LabelledSet, spec: InputSpec) -> None:
+    """Make the cache, or finish one that was cut off; nobody else may be at it."""
+    shape = (len(labelled.images), spec.height, spec.width, 3)
     # The unfinished file has a name of its own; it gets the right one when it is whole.
     partial, progress = path.with_suffix(".partial"), path.with_suffix(".progress")
     n_done = int(progress.read_text()) if progress.exists() and partial.exists() else 0
@@ -225,7 +241,6 @@ def cached_pixels(labelled: LabelledSet, spec: InputSpec, folder: Path) -> Pixel
     pixels.flush()
     partial.replace(path)
     progress.unlink(missing_ok=True)
-    return _mapped(path)
 
 
 def _with_origin(image: LabelledImage, error: DataError) -> str:

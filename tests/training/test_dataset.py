@@ -1,3 +1,6 @@
+import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -69,6 +72,50 @@ def test_a_cache_cut_off_is_continued_where_it_stopped(
 
     assert len(decoded) == 60
     np.testing.assert_array_equal(pixels, whole)
+
+
+# Waits for a line, fills the cache, and says how many images it decoded itself and what it then sees.
+FILLER = """
+import hashlib, json, sys
+from pathlib import Path
+
+from training import dataset
+from training.recipe import read_recipe
+
+recipe, datasets, caches = (Path(argument) for argument in sys.argv[1:])
+spec = read_recipe(recipe)
+labelled = dataset.read_labelled_set(spec, datasets)
+decoded, read = [], dataset.read_input
+dataset.read_input = lambda *given: decoded.append(1) or read(*given)
+print("ready", flush=True)
+sys.stdin.readline()
+pixels = dataset.cached_pixels(labelled, spec.input, caches)
+print(json.dumps([len(decoded), hashlib.sha256(pixels.tobytes()).hexdigest()]))
+"""
+
+
+def test_of_two_processes_that_want_a_cache_one_makes_it(
+    tiny_recipe: Path, tiny_datasets: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", FILLER, str(tiny_recipe), str(tiny_datasets), str(tmp_path)]
+    both = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    for process in both:
+        assert process.stdout is not None
+        while process.stdout.readline() != "ready\n":
+            assert process.poll() is None
+
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [json.loads(process.communicate(timeout=60)[0].splitlines()[-1]) for process in both]
+
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(n_decoded for n_decoded, _ in answers) == [0, 90]
+    assert len({sha256 for _, sha256 in answers}) == 1
+    assert len(list(tmp_path.glob("*.npy"))) == 1
 
 
 def test_another_size_is_another_cache(recipe: Recipe, tiny_datasets: Path, tmp_path: Path) -> None:
