@@ -89,7 +89,7 @@ def export_trail(
     try:
         with opened_trail(settings) as trail:
             n_rows = 0
-            with trail.database.reading() as connection, connection.begin():
+            with trail.database.reading_at_leisure() as connection:
                 for line in export(connection, selection, form):
                     sys.stdout.write(line)
                     n_rows += 1

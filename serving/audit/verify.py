@@ -35,7 +35,7 @@ def verify(database: Database, keys: Sequence[PublicKey], head_file: HeadFile) -
         hold_end(connection)
         end = last_link(connection)
         head, unreadable = _read(head_file)
-    with database.reading() as connection, connection.begin():
+    with database.reading_at_leisure() as connection:
         kept = checkpoints(connection)
         floor, forged = _floor(purges(connection), keys)
         examined: Examined = examine(

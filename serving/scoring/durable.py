@@ -25,7 +25,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, Enque
 
 from serving.errors import StartError
 from serving.store.database import Database
-from serving.store.engines import described
+from serving.store.engines import ABANDONED_S, described
 from serving.store.jobs import Job
 
 if TYPE_CHECKING:  # the database has one home, the store
@@ -190,6 +190,7 @@ class Runner:
             "executor_id": self._worker,
             "serializer": DBOSPortableJSONSerializer(),
             "sys_db_pool_size": _CONNECTIONS,
+            "sys_db_idle_transaction_timeout_sec": ABANDONED_S,
             "log_level": "WARNING",
             "enable_otlp": False,
         }

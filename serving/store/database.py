@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from serving.errors import StartError
-from serving.store.engines import check_server, connect, described
+from serving.store.engines import AT_LEISURE, check_server, connect, described
 from serving.store.failures import DatabaseUnavailableError, explained
 from serving.store.group_commit import GroupCommit
 from serving.store.schema import NEWEST, migrate, revision_of
@@ -50,6 +50,17 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """Give a connection that sees one moment of the database."""
         with _failures_explained(), self._reads.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def reading_at_leisure(self) -> Iterator[Connection]:
+        """Give a transaction that sees one moment of the database and may rest between two of its rows.
+
+        Where several programs write, the server ends every other transaction that does nothing for a while.
+        """
+        with _failures_explained(), self._reads.begin() as connection:
+            if self.is_shared:
+                connection.execute(AT_LEISURE)
             yield connection
 
     @contextmanager

@@ -1,10 +1,11 @@
 """How a database is reached: an SQLite file, or a PostgreSQL server by the address that libpq takes."""
 
+import sqlite3
+import time
 from pathlib import Path
-from sqlite3 import Connection as DriverConnection
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from serving.errors import StartError
 from serving.store.texts import storable
@@ -15,6 +16,11 @@ if TYPE_CHECKING:  # loaded if there is a PostgreSQL database
 
 # How long a statement waits for another transaction's lock.
 _BUSY_MS = 10_000
+
+# How long a transaction may do nothing before the server ends it: a process that was stopped, or a machine
+# that froze, else keeps whatever it holds from all others. Sooner than they give up waiting for it.
+ABANDONED_S = 8.0
+AT_LEISURE = text("SET LOCAL idle_in_transaction_session_timeout = 0")
 
 # The server's default is 100 for all processes; an endpoint runs in one of 40 threads.
 _KEPT_CONNECTIONS, _MORE_CONNECTIONS = 10, 20
@@ -53,10 +59,10 @@ def connect_sqlite(file: Path) -> Engine:
     # The driver's own implicit BEGIN comes too late (before the first write, not before the first read)
     # and skips DDL; so it is switched off and every transaction is begun here.
     @event.listens_for(engine, "connect")
-    def _prepare(connection: DriverConnection, _record: object) -> None:
+    def _prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
 
@@ -66,6 +72,24 @@ def connect_sqlite(file: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn to write-ahead mode, waiting for others who do the same.
+
+    Where two connections turn a new file at once, SQLite refuses one of them without waiting: each holds what
+    the other needs.
+    """
+    deadline_s = time.monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def connect_postgresql(address: str) -> Engine:
@@ -118,6 +142,7 @@ def connect_postgresql(address: str) -> Engine:
         connection.adapters.register_dumper(str, StorableDumper)
         connection.autocommit = True
         connection.execute(f"SET lock_timeout = {_BUSY_MS}")
+        connection.execute(f"SET idle_in_transaction_session_timeout = {int(1000 * ABANDONED_S)}")
         connection.autocommit = False
 
     return engine

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 
 from serving.errors import StartError
-from serving.store.engines import check_server
+from serving.store.engines import AT_LEISURE, check_server
 from serving.store.turns import Turn, take_turn
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -75,6 +75,7 @@ def migrate(engine: Engine, name: str, target: str = "head") -> None:
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         if connection.dialect.name == "postgresql":  # another process may be at it for long
             connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(AT_LEISURE)
         take_turn(connection, Turn.MIGRATION)
         config.attributes["connection"] = connection
         command.upgrade(config, target)  # finds nothing to do if another process was first
