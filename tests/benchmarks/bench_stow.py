@@ -6,22 +6,16 @@ The bare cost beside it: the same bytes hashed, written and flushed one file aft
 import hashlib
 import http.client
 import os
-import socket
 import statistics
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import psutil
-import uvicorn
-from fastapi import FastAPI
 
 from data.dicom.writing import ObjectInfo, write_ct_series
+from tests.benchmarks.listening import listening
 from tests.benchmarks.measuring import Figure, seconds
-from tests.serving.service_in_process import in_process
 
 N_REQUESTS = 30
 SLICES_A_REQUEST = 10
@@ -35,7 +29,7 @@ def measure() -> list[Figure]:
         bodies, contents = _requests(folder / "material")
         bare = [seconds(lambda batch=batch: _write_bare(folder, batch)) for batch in contents]  # type: ignore[misc]  # bound
         (folder / "service").mkdir()
-        with _serving(folder / "service") as port:
+        with listening(folder / "service") as port:
             connection = http.client.HTTPConnection("127.0.0.1", port)
             before = psutil.Process().memory_info().rss
             sent = [seconds(lambda body=body: _post(connection, body)) for body in bodies]  # type: ignore[misc]  # bound
@@ -87,19 +81,3 @@ def _post(connection: http.client.HTTPConnection, body: bytes) -> None:
     answer = connection.getresponse()
     answer.read()
     assert answer.status == 200, answer.status
-
-
-@contextmanager
-def _serving(folder: Path) -> Iterator[int]:
-    with in_process(folder) as service:
-        assert isinstance(service.client.app, FastAPI)
-        listener = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(service.client.app, lifespan="off", log_config=None))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            thread.join()
-            listener.close()
