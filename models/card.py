@@ -186,14 +186,27 @@ class PoolingParameters(_Part):
 
 
 class Calibration(_Part):
-    """Temperature scaling: probabilities are ``softmax(logits / temperature)``."""
+    """Probabilities are ``softmax(logits / temperature + offsets)``; see :mod:`models.scaling`.
 
-    method: Literal["temperature"] = "temperature"
+    `offsets` are one a class, in nats; none, as in older cards: the temperature alone. `shares` are the parts
+    of the classes among what it was fitted on, empty where the card does not tell: beside those of another
+    population they say how probabilities would have to change for it.
+    """
+
+    method: Literal["temperature", "bias-corrected temperature"] = "temperature"
     temperature: float = Field(gt=0)
+    offsets: tuple[float, ...] = Field(default=(), exclude_if=not_)
+    shares: tuple[Probability, ...] = Field(default=(), exclude_if=not_)
     fitted_on: str
     n: int = Field(gt=0)
     ece_before: Probability
     ece_after: Probability
+
+    @model_validator(mode="after")
+    def _has_the_offsets_of_its_method(self) -> Self:
+        if bool(self.offsets) != (self.method == "bias-corrected temperature"):
+            raise ValueError(f"method {self.method!r} does not go with {len(self.offsets)} offsets")
+        return self
 
 
 class OperatingPoint(_Part):
@@ -392,6 +405,10 @@ class ModelCard(_Part):
                 raise ValueError(f"operating point {point.name} names unknown classes {sorted(unknown)}")
         if self.default_operating_point not in {point.name for point in self.operating_points}:
             raise ValueError(f"there is no operating point {self.default_operating_point!r}")
+        maker = self.recalibrated_from
+        for calibration in (self.calibration, *([maker.calibration] if maker else [])):
+            if not {len(calibration.offsets), len(calibration.shares)} <= {0, len(keys)}:
+                raise ValueError(f"calibration needs an offset and a share for each of {len(keys)} classes")
         for term in self.context.terms if self.context else ():
             if len(term.log_ratios[0]) != len(keys):
                 raise ValueError(f"context {term.field} has {len(term.log_ratios[0])} numbers a level")

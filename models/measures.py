@@ -4,7 +4,7 @@ All are plain functions of arrays. A class without any sample has no figure (NaN
 taken over those that have one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,50 @@ def recall_of_classes(truth_labels: Labels, predicted_labels: Labels, n_classes:
 def balanced_accuracy(truth_labels: Labels, predicted_labels: Labels, n_classes: int) -> float:
     """Give the mean recall over the classes that have samples."""
     return _mean_of_numbers(recall_of_classes(truth_labels, predicted_labels, n_classes))
+
+
+def class_shares(labels: Labels, n_classes: int) -> tuple[float, ...]:
+    """Give the part of each class, by its number.
+
+    Examples
+    --------
+    >>> class_shares(np.array([0, 0, 2, 0]), 3)
+    (0.75, 0.0, 0.25)
+    """
+    return tuple((np.bincount(labels, minlength=n_classes) / labels.size).tolist())
+
+
+def even_handed_classes(probabilities: Floats, shares: Sequence[float]) -> Labels:
+    """Name for each sample the class that is likelier than it is common by the largest factor.
+
+    Parameters
+    ----------
+    probabilities : (n_samples, n_classes) float64
+        Calibrated.
+    shares : sequence of float, (n_classes,)
+        The part of each class where they were calibrated. A class without any is never named.
+
+    Returns
+    -------
+    (n_samples,) int64
+
+    Notes
+    -----
+    Balanced accuracy counts the recall of a rare class as much as that of a common one: it is the mean of
+    ``P(called c | c)`` over the classes, so by Bayes' rule it is largest if each sample is called the class
+    with the largest ``p(x | c)``, which goes with ``p(c | x) / P(c)``. The likeliest class, that with the
+    largest ``p(c | x)``, makes plain accuracy largest: in doubt it is the common one.
+
+    Examples
+    --------
+    Two in ten are of the second class; here it is four:
+
+    >>> even_handed_classes(np.array([[0.6, 0.4], [0.9, 0.1]]), (0.8, 0.2))
+    array([1, 0])
+    """
+    of_class = np.asarray(shares, np.float64)
+    odds = np.where(of_class > 0.0, probabilities / np.where(of_class > 0.0, of_class, 1.0), -1.0)
+    return np.asarray(odds.argmax(axis=1), np.int64)
 
 
 def auc(is_positive: NDArray[np.bool_], scores: Floats) -> float:

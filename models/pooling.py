@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.calibration import softmax
 from models.card import Pooling, PoolingParameters
+from models.scaling import Scaling
 
 Floats = NDArray[np.float64] | NDArray[np.float32]
 
@@ -32,7 +33,7 @@ def study_probabilities(
     frame_logits: Floats,
     *,
     pooling: Pooling,
-    temperature: float,
+    scaling: Scaling,
     is_finding: NDArray[np.bool_],
     parameters: PoolingParameters = PoolingParameters(),
 ) -> NDArray[np.float64]:
@@ -43,9 +44,9 @@ def study_probabilities(
     frame_logits : (n_frames, n_classes) float
         What the network says of each frame.
     pooling : Pooling
-        From the model's card, as are `temperature` and `parameters`.
-    temperature : float
-        The logits are divided by it.
+        From the model's card, as are `scaling` and `parameters`.
+    scaling : Scaling
+        Calibrates the logits of each frame.
     is_finding : (n_classes,) bool
         False for a class that says "nothing found".
     parameters : PoolingParameters
@@ -67,7 +68,7 @@ def study_probabilities(
     `NOISY_OR` takes the frames for independent witnesses: the study shows nothing with the product of the
     frames' probabilities of nothing; the rest goes to the findings in proportion to ``1 - prod(1 - p)``.
 
-    `ATTENTION`, with log-odds of any finding ``e_i`` at the given temperature, sharpness s, scale a and
+    `ATTENTION`, with calibrated log-odds of any finding ``e_i``, sharpness s, scale a and
     bias b: weights ``w = softmax(s e)``, log-odds of the study ``a sum(w e) + b``. What a finding's frames
     say of which finding it is, and which kind of nothing, is the mean under the same weights. Where every
     class is a finding, the one that the frames favour stands against the rest.
@@ -76,18 +77,18 @@ def study_probabilities(
     --------
     >>> logits = np.log([[0.5, 0.5], [0.5, 0.5]])
     >>> finding = np.array([False, True])
-    >>> study_probabilities(logits, pooling=Pooling.NOISY_OR, temperature=1.0, is_finding=finding)
+    >>> study_probabilities(logits, pooling=Pooling.NOISY_OR, scaling=Scaling(), is_finding=finding)
     array([0.25, 0.75])
-    >>> study_probabilities(logits, pooling=Pooling.ATTENTION, temperature=1.0, is_finding=finding)
+    >>> study_probabilities(logits, pooling=Pooling.ATTENTION, scaling=Scaling(), is_finding=finding)
     array([0.5, 0.5])
     """
     if frame_logits.ndim != 2 or not len(frame_logits) or is_finding.shape != frame_logits.shape[1:]:
         raise ValueError(f"frame_logits are {frame_logits.shape}, is_finding is {is_finding.shape}")
     if pooling is Pooling.MEAN_LOGITS:
-        return softmax(np.asarray(frame_logits, np.float64).mean(axis=0), temperature)
+        return scaling.probabilities(np.asarray(frame_logits, np.float64).mean(axis=0))
     if pooling is Pooling.ATTENTION:
-        return _attention(np.asarray(frame_logits, np.float64) / temperature, is_finding, parameters)
-    probabilities = softmax(frame_logits, temperature)
+        return _attention(scaling.logits(frame_logits), is_finding, parameters)
+    probabilities = scaling.probabilities(frame_logits)
     if pooling is Pooling.WORST_FRAME:
         return np.asarray(probabilities[frame_evidence(probabilities, is_finding).argmax()], np.float64)
     return _noisy_or(probabilities, is_finding)
@@ -98,7 +99,7 @@ def fit_pooling(
     is_positive: NDArray[np.bool_],
     *,
     is_finding: NDArray[np.bool_],
-    temperature: float,
+    scaling: Scaling,
     fitted_on: str = "",
 ) -> PoolingParameters:
     """Fit attention pooling to the labels of studies that the network was not fitted on.
@@ -111,7 +112,7 @@ def fit_pooling(
         Whether the study shows a finding; at least two of each.
     is_finding : (n_classes,) bool
         At least one of each.
-    temperature : float
+    scaling : Scaling
         That of the frames, from the card.
     fitted_on : str
         What the card is to say of these studies.
@@ -146,9 +147,7 @@ def fit_pooling(
         )
     if is_finding.all() or not is_finding.any():
         raise ValueError("attention is fitted between findings and nothing; there must be a class of each")
-    log_odds = [
-        _log_odds(np.asarray(logits, np.float64) / temperature, is_finding) for logits in frame_logits
-    ]
+    log_odds = [_log_odds(scaling.logits(logits), is_finding) for logits in frame_logits]
     pooled_by = [
         np.array([_attention_mean(values, sharpness) for values in log_odds]) for sharpness in SHARPNESSES
     ]

@@ -1,14 +1,16 @@
 """Fits a model's calibration and operating points anew, on labelled studies of one's own.
 
 What was calibrated on the maker's pictures is not calibrated on those of another camera, clinic or
-population. The network stays as it is: one temperature and a threshold for each operating point are fitted,
-few enough numbers for a few hundred studies. What they give is measured out of fold: the groups (patients)
-are dealt to folds, and the studies of each are judged by numbers fitted on the others alone, so the figures
-do not flatter themselves. The numbers that are kept are then fitted on all studies.
+population. The network stays as it is: one temperature, an offset for each class where these pay, and a
+threshold for each operating point are fitted, few enough numbers for a few hundred studies. What they give is
+measured out of fold: the groups (patients) are dealt to folds, and the studies of each are judged by numbers
+fitted on the others alone, so the figures do not flatter themselves. The numbers that are kept are then
+fitted on all studies.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +24,12 @@ from models.calibration import (
     fit_temperature,
     score_of,
     search_temperature,
-    softmax,
 )
 from models.card import Interval, Metric, ModelCard, Pooling
 from models.errors import RecalibrationError
-from models.measures import accuracy, auc, balanced_accuracy, bootstrap_interval
+from models.measures import accuracy, auc, balanced_accuracy, bootstrap_interval, class_shares
 from models.pooling import study_probabilities
+from models.scaling import Scaling, fit_scaling
 
 Floats = NDArray[np.float64]
 
@@ -76,13 +78,14 @@ class PointFigures:
 class Performance:
     """How well probabilities and thresholds do on labelled studies.
 
-    `loss` is the mean negative log likelihood of the true class in nats, which temperature scaling makes
-    small; `calibration_error` that of the top class.
+    `loss` is the mean negative log likelihood of the true class in nats, which calibration makes small;
+    `calibration_error` that of the top class; `metrics` say how well the studies are told apart.
     """
 
     loss: Interval
     calibration_error: Interval
     points: dict[str, PointFigures]
+    metrics: tuple[Metric, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,31 +94,32 @@ class Recalibration:
 
     Attributes
     ----------
-    temperature : float
-    keeps_temperature : bool
+    scaling : Scaling
+    keeps_scaling : bool
         The card's own stays: on groups left out, no other was better.
+    shares : tuple of float
+        The part of each class among the studies.
     aims : tuple of Aim
     before : Performance
-        With the card's temperature and thresholds.
+        With the card's scaling and thresholds.
     after : Performance
-        Out of fold, but for the thresholds named, which are those fitted on all.
-    metrics : tuple of Metric
-        What no temperature changes: how well the studies are told apart.
+        Out of fold, but for the thresholds named, which are those fitted on all, and the area, which is that
+        of the scaling fitted on all.
     folds : (n_studies,) intp
         The fold in which each study was left out.
     """
 
-    temperature: float
-    keeps_temperature: bool
+    scaling: Scaling
+    keeps_scaling: bool
+    shares: tuple[float, ...]
     aims: tuple[Aim, ...]
     before: Performance
     after: Performance
-    metrics: tuple[Metric, ...]
     folds: NDArray[np.intp]
 
 
 def recalibrate(card: ModelCard, scored: ScoredStudies, aims: Sequence[Aim], *, seed: int) -> Recalibration:
-    """Fit temperature and thresholds, and measure out of fold what they give.
+    """Fit calibration and thresholds, and measure out of fold what they give.
 
     Parameters
     ----------
@@ -136,47 +140,47 @@ def recalibrate(card: ModelCard, scored: ScoredStudies, aims: Sequence[Aim], *, 
 
     Notes
     -----
-    The card's temperature stays where another does not lower the loss out of fold. Intervals are 95 %, of
-    a bootstrap that draws groups whole; thresholds differ from fold to fold a little, so sensitivity and
-    specificity are those of the procedure, as is usual in cross-fitting.
+    Of the card's own calibration, another temperature, and another temperature with other offsets the one
+    with the lowest loss out of fold is taken, in doubt the first. Intervals are 95 %, of a bootstrap that
+    draws groups whole; what is fitted differs from fold to fold a little, so figures out of fold are those of
+    the procedure, as is usual in cross-fitting.
     """
     for aim in aims:
         _check_enough(card, scored, aim)
     folds = _folds(card, scored)
+    own = Scaling.of(card.calibration)
     before = _served(card, scored)
-    after = _out_of_fold(card, scored, aims, folds, temperature=None)
-    keeps = _loss(after, scored) >= _loss(before, scored)
-    if keeps:
-        temperature = card.calibration.temperature
-        after = _out_of_fold(card, scored, aims, folds, temperature=temperature)
-    else:
-        temperature = fit_study_temperature(card, scored)
-        _check_temperature(temperature)
-    final = pooled_probabilities(card, scored, temperature)
+    ways = _ways(card, scored)
+    judged = [_out_of_fold(card, scored, aims, folds, way) for way in ways]
+    best = int(np.argmin([_loss(one, scored) for one in judged]))
+    scaling, after = ways[best](scored), judged[best]
+    if best:
+        _check_temperature(ways[1](scored).temperature / (own.temperature if own.offsets else 1.0))
+    final = pooled_probabilities(card, scored, scaling)
     chosen = {str(aim.name): threshold_for(aim, *_scores(card, aim.classes, final, scored)) for aim in aims}
     kept = {str(point.name): point.threshold for point in card.operating_points}
     return Recalibration(
-        temperature=temperature,
-        keeps_temperature=keeps,
+        scaling=scaling,
+        keeps_scaling=best == 0,
+        shares=class_shares(scored.labels, len(card.classes)),
         aims=tuple(aims),
-        before=_performance(before, kept, scored, seed=seed),
-        after=_performance(after, chosen, scored, seed=seed),
-        metrics=_metrics(card, final, scored, seed=seed),
+        before=_performance(card, before, before.probabilities, kept, scored, seed=seed),
+        after=_performance(card, after, final, chosen, scored, seed=seed),
         folds=folds,
     )
 
 
-def pooled_probabilities(card: ModelCard, scored: ScoredStudies, temperature: float) -> Floats:
+def pooled_probabilities(card: ModelCard, scored: ScoredStudies, scaling: Scaling) -> Floats:
     """Give each study's probabilities, (n_studies, n_classes), as they would be served."""
     if card.pooling is Pooling.MEAN_LOGITS:
-        return softmax(_mean_logits(scored), temperature)
+        return scaling.probabilities(_mean_logits(scored))
     is_finding = np.array([spec.is_finding for spec in card.classes])
     return np.stack(
         [
             study_probabilities(
                 logits,
                 pooling=card.pooling,
-                temperature=temperature,
+                scaling=scaling,
                 is_finding=is_finding,
                 parameters=card.pooling_parameters,
             )
@@ -185,8 +189,10 @@ def pooled_probabilities(card: ModelCard, scored: ScoredStudies, temperature: fl
     )
 
 
-def fit_study_temperature(card: ModelCard, scored: ScoredStudies) -> float:
+def fit_study_temperature(card: ModelCard, scored: ScoredStudies) -> Scaling:
     """Find the temperature under which the studies' true classes are most likely.
+
+    What the card adds to each class stays: its offsets, if it has any, are divided by the temperature too.
 
     Notes
     -----
@@ -194,14 +200,35 @@ def fit_study_temperature(card: ModelCard, scored: ScoredStudies) -> float:
     :func:`models.calibration.fit_temperature` solves it. Otherwise the temperature changes how frames are
     pooled, and :func:`models.calibration.search_temperature` looks for it.
     """
-    if card.pooling is Pooling.MEAN_LOGITS or all(len(logits) == 1 for logits in scored.frame_logits):
-        return fit_temperature(_mean_logits(scored), scored.labels)
+    own = Scaling.of(card.calibration)
+    first = own if own.offsets else Scaling()
+    if _is_mean(card, scored):
+        return first.softened(fit_temperature(first.logits(_mean_logits(scored)), scored.labels))
 
     def loss(temperature: float) -> float:
-        probabilities = pooled_probabilities(card, scored, temperature)
+        probabilities = pooled_probabilities(card, scored, first.softened(temperature))
         return float(_losses(probabilities, scored.labels).mean())
 
-    return search_temperature(loss)
+    return first.softened(search_temperature(loss))
+
+
+_Way = Callable[[ScoredStudies], Scaling]
+
+
+def _ways(card: ModelCard, scored: ScoredStudies) -> tuple[_Way, ...]:
+    """Give the ways to calibrate, the one with the fewest numbers first."""
+    own = Scaling.of(card.calibration)
+    few: tuple[_Way, ...] = (lambda _: own, partial(fit_study_temperature, card))
+    if not _is_mean(card, scored):
+        return few
+    return (*few, lambda studies: fit_scaling(_mean_logits(studies), studies.labels))
+
+
+def _is_mean(card: ModelCard, scored: ScoredStudies) -> bool:
+    """Say whether the calibrated mean of a study's logits makes its score."""
+    return card.pooling is Pooling.MEAN_LOGITS or (
+        card.pooling is not Pooling.ATTENTION and all(len(logits) == 1 for logits in scored.frame_logits)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,7 +242,7 @@ class _Judged:
 
 def _served(card: ModelCard, scored: ScoredStudies) -> _Judged:
     """Judge the studies as the card does."""
-    probabilities = pooled_probabilities(card, scored, card.calibration.temperature)
+    probabilities = pooled_probabilities(card, scored, Scaling.of(card.calibration))
     is_called: dict[str, NDArray[np.bool_]] = {}
     positive: dict[str, NDArray[np.bool_]] = {}
     for point in card.operating_points:
@@ -229,10 +256,9 @@ def _out_of_fold(
     scored: ScoredStudies,
     aims: Sequence[Aim],
     folds: NDArray[np.intp],
-    *,
-    temperature: float | None,
+    way: _Way,
 ) -> _Judged:
-    """Judge each study by numbers fitted without its fold; a temperature that is given is not fitted."""
+    """Judge each study by numbers fitted without its fold."""
     n_studies = len(scored.labels)
     probabilities = np.empty((n_studies, len(card.classes)))
     is_called = {str(aim.name): np.zeros(n_studies, np.bool_) for aim in aims}
@@ -240,7 +266,7 @@ def _out_of_fold(
     for fold in range(N_FOLDS):
         rows = np.flatnonzero(folds == fold)
         left_out, others = scored.at(rows), scored.at(np.flatnonzero(folds != fold))
-        fitted = temperature or fit_study_temperature(card, others)
+        fitted = way(others)
         known = pooled_probabilities(card, others, fitted)
         probabilities[rows] = pooled_probabilities(card, left_out, fitted)
         for aim in aims:
@@ -272,7 +298,13 @@ def _losses(probabilities: Floats, labels: NDArray[np.int64]) -> Floats:
 
 
 def _performance(
-    judged: _Judged, thresholds: dict[str, float], scored: ScoredStudies, *, seed: int
+    card: ModelCard,
+    judged: _Judged,
+    of_one_scaling: Floats,
+    thresholds: dict[str, float],
+    scored: ScoredStudies,
+    *,
+    seed: int,
 ) -> Performance:
     labels, groups, probabilities = scored.labels, scored.groups, judged.probabilities
     points = {}
@@ -289,14 +321,15 @@ def _performance(
             lambda rows: expected_calibration_error(probabilities[rows], labels[rows]), groups, seed
         ),
         points=points,
+        metrics=_metrics(card, probabilities, of_one_scaling, scored, seed=seed),
     )
 
 
 def _metrics(
-    card: ModelCard, probabilities: Floats, scored: ScoredStudies, *, seed: int
+    card: ModelCard, probabilities: Floats, of_one_scaling: Floats, scored: ScoredStudies, *, seed: int
 ) -> tuple[Metric, ...]:
     labels, predicted = scored.labels, probabilities.argmax(axis=1).astype(np.int64)
-    scores, positive = _scores(card, point_in_use(card).classes, probabilities, scored)
+    scores, positive = _scores(card, point_in_use(card).classes, of_one_scaling, scored)
     figures: dict[str, Callable[[NDArray[np.intp]], float]] = {
         "accuracy": lambda rows: accuracy(labels[rows], predicted[rows]),
         "balanced_accuracy": lambda rows: balanced_accuracy(labels[rows], predicted[rows], len(card.classes)),

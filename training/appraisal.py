@@ -15,6 +15,7 @@ from data.skin_tone import SkinTone, estimate_skin
 from data.study import LabelledImage, Modality
 from models.card import Calibration, Metric, OperatingPoint, PoolingParameters, Severity
 from models.runtime import Session
+from models.scaling import Scaling
 from training.abstention import AbstentionFigures, NoveltyMaterial, abstention_metrics, measure_abstention
 from training.attributes import attributes_of
 from training.dataset import LabelledSet, Pixels
@@ -54,7 +55,7 @@ def measure_groups_of(recipe: Recipe, labelled: LabelledSet, run: Run) -> tuple[
     """
     calibrated = read_json(run.calibration)
     fit = Fit(
-        Calibration.model_validate(calibrated["calibration"]).temperature,
+        Scaling.of(Calibration.model_validate(calibrated["calibration"])),
         PoolingParameters.model_validate(calibrated.get("pooling_parameters", {})),
     )
     judged = judge_units(recipe, read_scored(run.predictions("test")), fit)

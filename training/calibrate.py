@@ -1,6 +1,6 @@
 """Makes a run's scores mean what they say, and chooses the thresholds, on rows that the network never saw.
 
-What temperature and thresholds give is measured on rows that chose neither (:mod:`training.trials`).
+What calibration and thresholds give is measured on rows that chose neither (:mod:`training.trials`).
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from training.units import Judged
 
 
 def calibrate(recipe: Recipe, run: Run) -> tuple[Calibration, tuple[OperatingPoint, ...]]:
-    """Fit the temperature and choose the operating points of a run that was evaluated.
+    """Fit the calibration and choose the operating points of a run that was evaluated.
 
     Returns
     -------
@@ -48,12 +48,16 @@ def calibrate(recipe: Recipe, run: Run) -> tuple[Calibration, tuple[OperatingPoi
 
 
 def fit_calibration(trials: Trials) -> Calibration:
-    """Give the temperature that is kept; its errors are those of the rows measured."""
+    """Give the calibration that is kept; its errors are those of the rows measured."""
     before, after = trials.judged_unfitted, trials.judged
+    fit = trials.kept.fit
     return Calibration(
-        temperature=trials.kept.fit.temperature,
+        method="bias-corrected temperature" if fit.scaling.offsets else "temperature",
+        temperature=fit.scaling.temperature,
+        offsets=fit.scaling.offsets,
+        shares=fit.shares,
         fitted_on=trials.fitted_on,
-        n=trials.kept.fit.n,
+        n=fit.n,
         ece_before=expected_calibration_error(before.probabilities, before.labels),
         ece_after=expected_calibration_error(after.probabilities, after.labels),
     )

@@ -144,11 +144,11 @@ def evaluate(
 
 @app.command()
 def calibrate(recipe: RecipePath, run: RunFolder = None, data: DataFolder = None) -> None:
-    """Fit temperature, operating points and, where the recipe asks, what the patient's context says."""
+    """Fit calibration, operating points and, where the recipe asks, what the patient's context says."""
     from training.work import open_work
 
     work = open_work(recipe, run=run, datasets=data, device="cpu", threads=None)
-    _say(work, f"temperature and operating points are in {work.calibrate()}")
+    _say(work, f"calibration and operating points are in {work.calibrate()}")
 
 
 @app.command()

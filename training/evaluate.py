@@ -1,6 +1,6 @@
 """Measures a run's best weights on the test folds, with intervals that know of lesions.
 
-The figures of the test folds come from weights, temperature and thresholds that never saw them: the
+The figures of the test folds come from weights, calibration and thresholds that never saw them: the
 validation folds chose all three. Those of a crossed recipe are measured on all rows, each scored by the
 network of the fold that it was left out of.
 """
@@ -55,8 +55,9 @@ def evaluate(
 ) -> None:
     """Score parts of the split, keep what the network gave, measure the test folds.
 
-    The figures stand in the run's ``evaluation.json``: ``metrics``, as in the card, and ``confusion``. Where
-    studies are judged and the validation folds are not among `parts`, nothing is fitted for it.
+    The figures stand in the run's ``evaluation.json``: ``metrics``, as in the card, and ``confusion``. They
+    are of probabilities as they are served, calibrated on the validation folds; where these are not among
+    `parts`, nothing is fitted.
     """
     network = best_network(recipe, run, device)
     scored = {
@@ -67,9 +68,7 @@ def evaluate(
     }
     for part, given in scored.items():
         write_scored(run.predictions(part), given)
-    # no temperature changes which image stands before which; it makes a study's score of its images'
-    is_fitted = recipe.unit == "study" and "validation" in scored
-    fit = fit_units(recipe, scored["validation"]) if is_fitted else Fit()
+    fit = fit_units(recipe, scored["validation"]) if "validation" in scored else Fit()
     readings = [Reading(scored["test"], fit)]
     write_json(run.evaluation, _content(recipe, readings, recipe.folds.text_of(recipe.folds.test)))
 
@@ -107,7 +106,7 @@ def evaluate_pooled(recipe: Recipe, labelled: LabelledSet, run: Run) -> None:
     parts = read_out_of_fold(recipe, run)
     split = recipe.folds.text_of(tuple(parts))
     fits = [Fit()] * len(parts)
-    if recipe.unit == "study" and len(parts) > 1:
+    if len(parts) > 1:
         fits = [trial.fit for trial in cross_fit(recipe, [*parts.values()], split).each]
     readings = [Reading(part, fit) for part, fit in zip(parts.values(), fits, strict=True)]
     of_folds = [

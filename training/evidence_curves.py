@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from models.calibration import softmax
 from models.card import Interval
 from models.measures import bootstrap_interval
 from models.runtime import Session
+from models.scaling import Scaling
 from training import markdown
 
 Floats = NDArray[np.float64]
@@ -115,15 +115,15 @@ def trace_curves(session: Session, pictures: Pixels, *, seed: int, n_steps: int 
     if n_steps < 1 or not len(pictures):
         raise ValueError(f"{len(pictures)} pictures in {n_steps} steps, expected at least 1 of both")
     draws = np.random.default_rng(seed)
-    temperature = session.artifact.card.calibration.temperature
+    scaling = Scaling.of(session.artifact.card.calibration)
     fractions = np.linspace(0.0, 1.0, n_steps + 1)
     deletion: dict[str, list[Floats]] = {name: [] for name in MAPS}
     insertion: dict[str, list[Floats]] = {name: [] for name in MAPS}
     for picture in pictures:
         outputs = session.run(picture[None])
-        called = int(outputs.logits[0].argmax())
+        called = int(scaling.logits(outputs.logits[0]).argmax())
         own = outputs.maps[0, :, :, called]
-        probability = _probability_of(session, called, temperature)
+        probability = _probability_of(session, called, scaling)
         bare = np.broadcast_to(picture.mean(axis=(0, 1)).round().astype(np.uint8), picture.shape)
         blurred = _blurred(picture, picture.shape[0] / own.shape[0] / 2.0)
         for name, evidence in zip(MAPS, (own, _shifted(own, draws), _centred(picture.shape)), strict=True):
@@ -270,9 +270,9 @@ def section(figures: EvidenceFigures) -> str:
     )
 
 
-def _probability_of(session: Session, called: int, temperature: float) -> Callable[[Pixels], Floats]:
+def _probability_of(session: Session, called: int, scaling: Scaling) -> Callable[[Pixels], Floats]:
     def probability(batch: Pixels) -> Floats:
-        return softmax(session.run(batch).logits, temperature)[:, called]
+        return scaling.probabilities(session.run(batch).logits)[:, called]
 
     return probability
 

@@ -35,10 +35,11 @@ from numpy.typing import NDArray
 from models import novelty as novelties
 from models.aims import point_in_use
 from models.artifact import Artifact, write_artifact
-from models.calibration import score_of, softmax
+from models.calibration import score_of
 from models.card import ModelCard, Precision, VariantFigures, Variants
 from models.measures import auc, macro_auc
 from models.runtime import FEATURES, INPUT, Outputs, Session
+from models.scaling import Scaling
 from training.dataset import LabelledSet, Pixels, batches
 from training.errors import ExportError
 from training.graph import CONVOLUTION, behind_convolutions, forget_where_it_was_made, name_nodes
@@ -141,7 +142,7 @@ def pictures_of(recipe: Recipe, labelled: LabelledSet, pixels: Pixels) -> Pictur
             studies=np.array([image.study or name for image, name in zip(images, names, strict=True)]),
             positions=np.array([image.position for image in images], np.int64),
         )
-        return judge_units(recipe, scored, Fit(card.calibration.temperature, card.pooling_parameters))
+        return judge_units(recipe, scored, Fit(Scaling.of(card.calibration), card.pooling_parameters))
 
     of_training = np.array(pixels[_spread(training, N_RANGE_IMAGES)])
     return Pictures(of_training, pixels, rows, labels, held_out, judge)
@@ -324,7 +325,7 @@ def _figures(
     """
     point = point_in_use(card)
     places = [card.class_keys.index(key) for key in point.classes]
-    probabilities = softmax(given.logits, card.calibration.temperature)
+    probabilities = Scaling.of(card.calibration).probabilities(given.logits)
     judged = pictures.judge(given.logits, card)
     is_positive = np.isin(judged.labels, places)
     if is_positive.all() or not is_positive.any():

@@ -46,6 +46,15 @@ _ON_RECALL = (
     "study is the summed probability at an operating point, above, and what places it are all probabilities "
     "together."
 )
+_ON_OFFSETS = (
+    "Each class has an offset too, added to its logit: training showed rare classes more often than they "
+    "come, and with these the probabilities are those of the shares below. Where classes come otherwise, "
+    "`firstread models recalibrate` fits others."
+)
+_ON_EVEN_HANDS = (
+    "'Even' is another decision: the class whose probability is largest beside its share, which gives every "
+    "class equal weight, as balanced accuracy does."
+)
 _ABSTENTION_MISSING = (
     "**Missing**: how well it tells foreign pictures was not measured when this version was exported."
 )
@@ -137,7 +146,7 @@ def render(
         "## Licence\n\n" + _licence(card),
         "## Classes\n\n" + _classes(card),
         _points(card),
-        "## Figures on the test folds\n\n" + _metrics(card) + "\n\n" + _ON_RECALL,
+        "## Figures on the test folds\n\n" + _metrics(card) + "\n\n" + _on_recall(card),
         _calibration(card),
         *served,
         context_section.section(card),
@@ -202,12 +211,20 @@ def _points(card: ModelCard) -> str:
 
 def _calibration(card: ModelCard) -> str:
     fitted = card.calibration
-    return (
+    text = (
         "## Calibration\n\n"
         f"Temperature {fitted.temperature:.3f}, fitted on {fitted.n} images ({fitted.fitted_on}). Expected "
         f"calibration error {_measured_on(fitted.fitted_on)}: {fitted.ece_before:.3f} before, "
         f"{fitted.ece_after:.3f} after."
     )
+    if not fitted.offsets:
+        return text
+    shares = fitted.shares or [float("nan")] * len(fitted.offsets)
+    rows = [
+        (f"`{key}`", f"{offset:+.3f}", f"{share:.3f}")
+        for key, offset, share in zip(card.class_keys, fitted.offsets, shares, strict=True)
+    ]
+    return f"{text} {_ON_OFFSETS}\n\n{table(('class', 'offset, nats', 'share'), rows)}"
 
 
 def _measured_on(fitted_on: str) -> str:
@@ -269,6 +286,11 @@ def _metrics(card: ModelCard) -> str:
             if metric.group == "all"
         ],
     )
+
+
+def _on_recall(card: ModelCard) -> str:
+    has_even = any(metric.name.endswith("balanced_accuracy_even") for metric in card.metrics)
+    return f"{_ON_RECALL} {_ON_EVEN_HANDS}" if has_even else _ON_RECALL
 
 
 def _name(metric: str) -> str:

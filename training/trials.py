@@ -1,6 +1,6 @@
 """Rows to fit numbers on, and rows of other groups to measure them on.
 
-A plain recipe fits temperature and thresholds on its validation folds and measures on its test folds. A
+A plain recipe fits calibration and thresholds on its validation folds and measures on its test folds. A
 crossed one has no fold to spare: there each fold is judged by numbers fitted on the other folds' predictions
 alone, and those that are kept are fitted on all folds. The figures are then those of the procedure, as is
 usual in cross-fitting.
@@ -30,11 +30,6 @@ class Trial:
     def fit(self) -> Fit:
         """What is fitted."""
         return fit_units(self.recipe, self.fitted)
-
-    @property
-    def temperature(self) -> float:
-        """The temperature that is fitted."""
-        return self.fit.temperature
 
     @cached_property
     def known(self) -> Judged:

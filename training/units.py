@@ -1,7 +1,7 @@
 """What a recipe judges as one: an image, or a study of several.
 
 A study is judged as it is served: the logits of its images are pooled (:mod:`models.pooling`), and the
-temperature is the one under which the studies' classes, not their images', are most likely. A study is of the
+calibration is the one under which the studies' classes, not their images', are most likely. A study is of the
 most severe class that one of its images shows.
 """
 
@@ -12,11 +12,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import fit_temperature, search_temperature, softmax
+from models.calibration import fit_temperature, search_temperature
 from models.card import Pooling, PoolingParameters, Severity
 from models.evidence import key_frames
-from models.measures import Floats
+from models.measures import Floats, class_shares
 from models.pooling import fit_pooling, frame_evidence, study_probabilities
+from models.scaling import Scaling, fit_scaling
 from training.predictions import ScoredSet
 from training.recipe import Recipe
 
@@ -25,11 +26,22 @@ N_KEY_IMAGES = 3
 
 @dataclass(frozen=True)
 class Fit:
-    """The numbers that make probabilities of logits; `n` images or studies gave the temperature."""
+    """The numbers that make probabilities of logits.
 
-    temperature: float = 1.0
+    Attributes
+    ----------
+    scaling : Scaling
+    pooling : PoolingParameters
+    n : int
+        So many images or studies gave the scaling.
+    shares : tuple of float
+        The part of each class among the units that were fitted on; empty where nothing was fitted.
+    """
+
+    scaling: Scaling = field(default_factory=Scaling)
     pooling: PoolingParameters = field(default_factory=PoolingParameters)
     n: int = 0
+    shares: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,30 +68,35 @@ class Judged:
 def fit_units(recipe: Recipe, scored: ScoredSet) -> Fit:
     """Fit what is said of the recipe's units to their true classes.
 
-    Attention is fitted on images first, then on studies; other poolings have the temperature only, and what
-    a study is said to be is calibrated by it.
+    Single images, and studies that are the mean of theirs, get a temperature and an offset for each class.
+    Attention is fitted on images first, then on studies, where it has an offset of its own; other poolings
+    have the temperature only. What a study is said to be is calibrated by it.
     """
+    n_classes = len(recipe.classes)
     if recipe.unit == "image":
-        return Fit(fit_temperature(scored.logits, scored.labels), n=len(scored.labels))
+        shares = class_shares(scored.labels, n_classes)
+        return Fit(fit_scaling(scored.logits, scored.labels), n=len(scored.labels), shares=shares)
     studies = Studies(recipe, scored)
+    shares = class_shares(studies.labels, n_classes)
     if recipe.pooling is Pooling.ATTENTION:
-        temperature = fit_temperature(scored.logits, scored.labels)
+        of_images = Scaling(fit_temperature(scored.logits, scored.labels))
         parameters = fit_pooling(
             [scored.logits[rows] for rows in studies.rows],
             studies.is_finding[studies.labels],
             is_finding=studies.is_finding,
-            temperature=temperature,
+            scaling=of_images,
         )
-        return Fit(temperature, parameters, n=len(scored.labels))
+        return Fit(of_images, parameters, n=len(scored.labels), shares=shares)
     if recipe.pooling is Pooling.MEAN_LOGITS:
-        return Fit(fit_temperature(studies.mean_logits, studies.labels), n=len(studies.labels))
+        scaling = fit_scaling(studies.mean_logits, studies.labels)
+        return Fit(scaling, n=len(studies.labels), shares=shares)
     truth = np.arange(len(studies.labels)), studies.labels
 
     def loss(temperature: float) -> float:
-        likelihood = studies.probabilities(Fit(temperature))[truth]
+        likelihood = studies.probabilities(Fit(Scaling(temperature)))[truth]
         return float(-np.log(np.maximum(likelihood, np.finfo(np.float64).tiny)).mean())
 
-    return Fit(search_temperature(loss), n=len(studies.labels))
+    return Fit(Scaling(search_temperature(loss)), n=len(studies.labels), shares=shares)
 
 
 def judge_units(recipe: Recipe, scored: ScoredSet, fit: Fit) -> Judged:
@@ -95,7 +112,7 @@ def judge_units(recipe: Recipe, scored: ScoredSet, fit: Fit) -> Judged:
 
 def judge_images(scored: ScoredSet, fit: Fit) -> Judged:
     """Give what is said of each image by itself."""
-    return Judged(softmax(scored.logits, fit.temperature), scored.labels, scored.groups, scored.names)
+    return Judged(fit.scaling.probabilities(scored.logits), scored.labels, scored.groups, scored.names)
 
 
 def join_judged(parts: Iterable[Judged]) -> Judged:
@@ -144,7 +161,7 @@ class Studies:
                 study_probabilities(
                     self.scored.logits[rows],
                     pooling=self.recipe.pooling,
-                    temperature=fit.temperature,
+                    scaling=fit.scaling,
                     is_finding=self.is_finding,
                     parameters=fit.pooling,
                 )
@@ -169,7 +186,7 @@ class Studies:
         apart_mm = self.recipe.input.neighbour_mm
         hits = np.zeros((len(self.rows), N_KEY_IMAGES), np.bool_)
         for study, rows in enumerate(self.rows):
-            probabilities = softmax(self.scored.logits[rows], fit.temperature)
+            probabilities = fit.scaling.probabilities(self.scored.logits[rows])
             places_mm = None if apart_mm is None else self.scored.positions[rows] * apart_mm
             evidence = frame_evidence(probabilities, self.is_finding)
             chosen = list(key_frames(evidence, places_mm, n=N_KEY_IMAGES))

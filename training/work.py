@@ -114,7 +114,7 @@ class Work:
         return self.run.evaluation
 
     def calibrate(self) -> Path:
-        """Fit temperature, thresholds and what a patient's context says; measure them on other rows."""
+        """Fit calibration, thresholds and what a patient's context says; measure them on other rows."""
         calibration.calibrate(self.recipe, self.run)
         if self.recipe.context is not None:
             choose_context(self.recipe, self.run, self.labelled)

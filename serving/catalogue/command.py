@@ -168,7 +168,7 @@ def recalibrate_model(
     folders: Folders = None,
     jobs: Annotated[int | None, typer.Option(min=1, max=256, help="Studies at a time; one a core.")] = None,
 ) -> None:
-    """Fit temperature and operating points on labelled local images, as a new version.
+    """Fit calibration and operating points on labelled local images, as a new version.
 
     Needs 30 studies of 10 groups with a finding that is flagged, and as many without. Label studies as they
     come in: probabilities will fit the share of findings in the table. The old version stays.
@@ -244,8 +244,8 @@ def _write(fitted: "Fitted", version: str, folder: Path) -> None:
     card = new_card(fitted, version=version, created=datetime.now(UTC))
     write_local(fitted, card, folder)
     print_change(fitted, card, _console())
-    if fitted.result.keeps_temperature:
-        typer.echo("the temperature stays: on groups left out, none fitted here was better")
+    if fitted.result.keeps_scaling:
+        typer.echo("temperature and offsets stay: on groups left out, none fitted here were better")
     if fitted.local.table_sha256 in fitted.artifact.card.calibration.fitted_on:
         typer.echo(
             f"{fitted.artifact.label} was fitted on this very table, so its figures here flatter it; start "

@@ -72,12 +72,15 @@ def local_card(
         f"{local.table} (SHA-256 {local.table_sha256}): {n_studies} studies of {local.n_groups} groups, "
         f"errors out of fold ({N_FOLDS} folds of groups)"
     )
-    kept = f"as version {card.version}, which no other beat; errors on " if result.keeps_temperature else ""
+    kept = f"as version {card.version}, which no other beat; errors on " if result.keeps_scaling else ""
     fields = card.model_dump(mode="json") | {
         "version": version,
         "created": created,
         "calibration": Calibration(
-            temperature=result.temperature,
+            method="bias-corrected temperature" if result.scaling.offsets else "temperature",
+            temperature=result.scaling.temperature,
+            offsets=result.scaling.offsets,
+            shares=result.shares,
             fitted_on=kept + where,
             n=n_studies,
             ece_before=result.before.calibration_error.value,
@@ -98,7 +101,7 @@ def local_card(
                 n_groups=local.n_groups,
             ),
         ],
-        "metrics": [*_with_split(result.metrics, local.table), *_makers(card, maker)],
+        "metrics": [*_with_split(result.after.metrics, local.table), *_makers(card, maker)],
         "limits": _limits(card, maker),
         "recalibrated_from": maker,
     }

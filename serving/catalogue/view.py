@@ -120,7 +120,10 @@ def print_change(fitted: Fitted, card: ModelCard, console: Console) -> None:
         f"version {card.version}, out of fold",
         title=f"On {len(fitted.local.names):,} studies of {fitted.local.n_groups:,} groups (95 % intervals)",
     )
-    table.add_row("temperature", f"{old.calibration.temperature:.3f}", f"{result.temperature:.3f}")
+    table.add_row("temperature", f"{old.calibration.temperature:.3f}", f"{result.scaling.temperature:.3f}")
+    offsets = old.calibration.offsets, result.scaling.offsets
+    for place, key in enumerate(old.class_keys if any(offsets) else ()):
+        table.add_row(f"offset of {key}", *(f"{one[place]:+.3f}" if one else "" for one in offsets))
     before, after = result.before, result.after
     table.add_row("calibration error", _figure(before.calibration_error), _figure(after.calibration_error))
     table.add_row("log loss, nats", _figure(before.loss), _figure(after.loss))
@@ -128,8 +131,8 @@ def print_change(fitted: Fitted, card: ModelCard, console: Console) -> None:
         shown = [_shown(part, aim.name) for part in (before, after)]
         for place, what in enumerate(("threshold", "sensitivity", "specificity")):
             table.add_row(f"{aim.name}: {what}", shown[0][place], shown[1][place])
-    for metric in result.metrics:
-        table.add_row(metric.name.replace("_", " "), _figure(metric.figure), _figure(metric.figure))
+    for one, other in zip(before.metrics, after.metrics, strict=True):
+        table.add_row(one.name.replace("_", " "), _figure(one.figure), _figure(other.figure))
     console.print(table)
 
 
@@ -156,9 +159,14 @@ def _points(points: Iterable[OperatingPoint], title: str, *, in_use: str = "") -
 
 def _calibration(card: ModelCard) -> str:
     fitted = card.calibration
+    offsets = ", ".join(
+        f"{key} {offset:+.3f}"
+        for key, offset in zip(card.class_keys, fitted.offsets, strict=bool(fitted.offsets))
+    )
     return (
-        f"Calibration: temperature {fitted.temperature:.3f}, n {fitted.n:,}, expected error "
-        f"{fitted.ece_before:.3f} before and {fitted.ece_after:.3f} after; {fitted.fitted_on}."
+        f"Calibration: temperature {fitted.temperature:.3f}{f', offsets {offsets}' if offsets else ''}, "
+        f"n {fitted.n:,}, expected error {fitted.ece_before:.3f} before and {fitted.ece_after:.3f} after; "
+        f"{fitted.fitted_on}."
     )
 
 

@@ -15,13 +15,13 @@ from data.errors import ImageError
 from data.study import Frame, Series, Study
 from models import novelty as novelties
 from models.artifact import Artifact
-from models.calibration import softmax
 from models.card import ModelCard, OperatingPoint
 from models.context import ContextUse, context_use, fuse, known_context, log_ratios
 from models.evidence import key_frames
 from models.likeness import Unlike
 from models.pooling import frame_evidence, study_probabilities
 from models.preprocess import preprocessing_sha256
+from models.scaling import Scaling
 from models.suitability import is_taken_as_named_only, series_taken
 from serving.scoring.gathering import Runs
 from serving.scoring.preparation import prepared_batches
@@ -95,7 +95,7 @@ def score_study(study: Study, session: Runs, model: ModelIdentity) -> StudyScore
     pooled = study_probabilities(
         logits,
         pooling=card.pooling,
-        temperature=card.calibration.temperature,
+        scaling=Scaling.of(card.calibration),
         is_finding=is_finding,
         parameters=card.pooling_parameters,
     )
@@ -238,7 +238,7 @@ def _key_images(
     card: ModelCard,
     is_finding: NDArray[np.bool_],
 ) -> tuple[KeyImage, ...]:
-    evidence = frame_evidence(softmax(logits, card.calibration.temperature), is_finding)
+    evidence = frame_evidence(Scaling.of(card.calibration).probabilities(logits), is_finding)
     leading = int(np.where(is_finding, pooled, -1.0).argmax())
     chosen = key_frames(evidence, seen.places_mm, n=N_KEY_IMAGES)
     return tuple(

@@ -21,12 +21,12 @@ from data.dicom.grouping import read_studies
 from data.sources.ct_ich import HAEMORRHAGE, read_images
 from data.study import LabelledImage
 from models.artifact import read_artifact
-from models.calibration import softmax
 from models.card import Interval
 from models.evidence import key_frames
 from models.measures import auc, bootstrap_interval
 from models.pooling import frame_evidence, study_probabilities
 from models.runtime import Session
+from models.scaling import Scaling
 from models.suitability import why_not
 from serving.scoring.score import N_KEY_IMAGES, run_study
 from tests.benchmarks.material import datasets
@@ -95,11 +95,11 @@ def score_patients(
             assert not rejected
             assert not why_not(study, card.applies_to)
             raw = run_study(study, session)
-        evidence = frame_evidence(softmax(raw.frame_logits, card.calibration.temperature), is_finding)
+        evidence = frame_evidence(Scaling.of(card.calibration).probabilities(raw.frame_logits), is_finding)
         pooled = study_probabilities(
             raw.frame_logits,
             pooling=card.pooling,
-            temperature=card.calibration.temperature,
+            scaling=Scaling.of(card.calibration),
             is_finding=is_finding,
             parameters=card.pooling_parameters,
         )

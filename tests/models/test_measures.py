@@ -12,6 +12,7 @@ from models.measures import (
     balanced_accuracy,
     bootstrap_interval,
     confusion_matrix,
+    even_handed_classes,
     macro_auc,
     recall_of_classes,
     roc_curve,
@@ -109,3 +110,26 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
     assert first == second
     assert first.low <= first.value <= first.high
+
+
+def test_the_even_handed_decision_has_the_best_balanced_accuracy_where_probabilities_are_true() -> None:
+    draws = np.random.default_rng(4)
+    shares = np.array([0.7, 0.25, 0.05])
+    labels = draws.choice(3, size=6000, p=shares)
+    evidence = 1.5 * np.eye(3)[labels] + draws.normal(0.0, 1.0, (6000, 3))
+    likelihood = np.exp(1.5 * evidence)  # of each class, but for a factor of the sample
+    probabilities = shares * likelihood / (shares * likelihood).sum(axis=1, keepdims=True)
+
+    even = even_handed_classes(probabilities, shares.tolist())
+
+    np.testing.assert_array_equal(even, likelihood.argmax(axis=1))
+    likeliest = probabilities.argmax(axis=1)
+    assert balanced_accuracy(labels, even, 3) > balanced_accuracy(labels, likeliest, 3) + 0.05
+    assert accuracy(labels, even) < accuracy(labels, likeliest)
+    for place in range(3):  # nor does leaning to any class help
+        leaning = even_handed_classes(probabilities * (1.0 + np.eye(3)[place]), shares.tolist())
+        assert balanced_accuracy(labels, leaning, 3) < balanced_accuracy(labels, even, 3)
+
+
+def test_a_class_without_a_share_is_never_called() -> None:
+    assert even_handed_classes(np.array([[0.1, 0.2, 0.7]]), (0.5, 0.5, 0.0)).tolist() == [1]

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from models.calibration import softmax
 from models.card import Pooling, PoolingParameters
 from models.pooling import SHARPNESSES, fit_pooling, frame_evidence, study_probabilities
+from models.scaling import Scaling
 
 LOGITS = arrays(
     np.float64, st.tuples(st.integers(1, 12), st.just(4)), elements=st.floats(-40, 40, allow_nan=False)
@@ -23,7 +24,7 @@ ALL = np.ones(4, np.bool_)
 def test_every_pooling_gives_a_distribution(
     pooling: Pooling, is_finding: NDArray[np.bool_], logits: NDArray[np.float64]
 ) -> None:
-    pooled = study_probabilities(logits, pooling=pooling, temperature=1.5, is_finding=is_finding)
+    pooled = study_probabilities(logits, pooling=pooling, scaling=Scaling(1.5), is_finding=is_finding)
 
     assert pooled.sum() == pytest.approx(1.0)
     assert (pooled >= 0).all()
@@ -33,7 +34,7 @@ def test_every_pooling_gives_a_distribution(
 def test_one_frame_is_the_study(pooling: Pooling) -> None:
     logits = np.array([[0.5, 1.0, -1.0, 0.25]])
 
-    pooled = study_probabilities(logits, pooling=pooling, temperature=2.0, is_finding=SOME)
+    pooled = study_probabilities(logits, pooling=pooling, scaling=Scaling(2.0), is_finding=SOME)
 
     np.testing.assert_allclose(pooled, softmax(logits[0], 2.0), atol=1e-12)
 
@@ -41,7 +42,7 @@ def test_one_frame_is_the_study(pooling: Pooling) -> None:
 @given(logits=LOGITS)
 def test_another_witness_never_makes_a_study_less_suspicious(logits: NDArray[np.float64]) -> None:
     def suspicion(frames: NDArray[np.float64]) -> float:
-        pooled = study_probabilities(frames, pooling=Pooling.NOISY_OR, temperature=1.0, is_finding=SOME)
+        pooled = study_probabilities(frames, pooling=Pooling.NOISY_OR, scaling=Scaling(), is_finding=SOME)
         return float(pooled[SOME].sum())
 
     assert suspicion(logits) >= suspicion(logits[:-1] if len(logits) > 1 else logits) - 1e-9
@@ -50,7 +51,7 @@ def test_another_witness_never_makes_a_study_less_suspicious(logits: NDArray[np.
 def test_the_worst_frame_is_the_one_with_the_most_evidence() -> None:
     logits = np.array([[4.0, 0.0, 0.0, 0.0], [0.0, 3.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
 
-    pooled = study_probabilities(logits, pooling=Pooling.WORST_FRAME, temperature=1.0, is_finding=SOME)
+    pooled = study_probabilities(logits, pooling=Pooling.WORST_FRAME, scaling=Scaling(), is_finding=SOME)
 
     np.testing.assert_allclose(pooled, softmax(logits[1]))
     assert frame_evidence(softmax(logits), SOME).argmax() == 1
@@ -58,7 +59,7 @@ def test_the_worst_frame_is_the_one_with_the_most_evidence() -> None:
 
 def test_a_study_without_frames_has_no_score() -> None:
     with pytest.raises(ValueError, match="frame_logits"):
-        study_probabilities(np.empty((0, 4)), pooling=Pooling.MEAN_LOGITS, temperature=1.0, is_finding=SOME)
+        study_probabilities(np.empty((0, 4)), pooling=Pooling.MEAN_LOGITS, scaling=Scaling(), is_finding=SOME)
 
 
 NOTHING_OR_BLEED = np.array([False, True])
@@ -70,7 +71,7 @@ def binary(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def attend(logits: NDArray[np.float64], parameters: PoolingParameters) -> NDArray[np.float64]:
     return study_probabilities(
-        logits, pooling=Pooling.ATTENTION, temperature=1.0, is_finding=SOME, parameters=parameters
+        logits, pooling=Pooling.ATTENTION, scaling=Scaling(), is_finding=SOME, parameters=parameters
     )
 
 
@@ -88,7 +89,7 @@ def test_many_slices_of_little_evidence_make_noisy_or_sure_and_attention_not() -
     slices = np.log(np.array([[0.9, 0.1]] * 40))
 
     def bleed(pooling: Pooling) -> float:
-        pooled = study_probabilities(slices, pooling=pooling, temperature=1.0, is_finding=NOTHING_OR_BLEED)
+        pooled = study_probabilities(slices, pooling=pooling, scaling=Scaling(), is_finding=NOTHING_OR_BLEED)
         return float(pooled[1])
 
     assert bleed(Pooling.NOISY_OR) == pytest.approx(1 - 0.9**40)  # .985
@@ -98,14 +99,14 @@ def test_many_slices_of_little_evidence_make_noisy_or_sure_and_attention_not() -
 def test_attention_lies_between_the_mean_and_the_worst_frame() -> None:
     slices = binary(np.array([-3.0, -2.0, 0.5, 2.0]))
     mean, worst = (
-        study_probabilities(slices, pooling=pooling, temperature=1.0, is_finding=NOTHING_OR_BLEED)
+        study_probabilities(slices, pooling=pooling, scaling=Scaling(), is_finding=NOTHING_OR_BLEED)
         for pooling in (Pooling.MEAN_LOGITS, Pooling.WORST_FRAME)
     )
     pooled = [
         study_probabilities(
             slices,
             pooling=Pooling.ATTENTION,
-            temperature=1.0,
+            scaling=Scaling(),
             is_finding=NOTHING_OR_BLEED,
             parameters=PoolingParameters(sharpness=sharpness),
         )[1]
@@ -139,7 +140,7 @@ def test_scale_and_bias_are_those_of_scikit_learns_logistic_regression(seed: int
         [binary(one_slice[row : row + 1]) for row in range(40)],
         is_positive,
         is_finding=NOTHING_OR_BLEED,
-        temperature=1.0,
+        scaling=Scaling(),
     )
 
     standard = (one_slice - one_slice.mean()) / one_slice.std()
@@ -160,7 +161,7 @@ def test_a_small_bleed_in_many_slices_asks_for_a_sharp_look_and_a_diffuse_one_fo
             log_odds = draws.normal(-2, 1, 32)
             log_odds[: n_slices_with * positive] += strength
             studies.append(binary(log_odds))
-        return fit_pooling(studies, is_positive, is_finding=NOTHING_OR_BLEED, temperature=1.0).sharpness
+        return fit_pooling(studies, is_positive, is_finding=NOTHING_OR_BLEED, scaling=Scaling()).sharpness
 
     assert fitted(1, 6.0) >= 1.0
     assert fitted(32, 0.6) <= 0.25
@@ -170,7 +171,9 @@ def test_studies_that_a_threshold_separates_give_a_finite_scale() -> None:
     is_positive = np.array([True, True, False, False])
     studies = [binary(np.full(3, level)) for level in (4.0, 3.0, -3.0, -4.0)]
 
-    fitted = fit_pooling(studies, is_positive, is_finding=NOTHING_OR_BLEED, temperature=1.0, fitted_on="four")
+    fitted = fit_pooling(
+        studies, is_positive, is_finding=NOTHING_OR_BLEED, scaling=Scaling(), fitted_on="four"
+    )
 
     assert 0 < fitted.scale < 10
     assert fitted.fitted_on == "four"
@@ -192,5 +195,5 @@ def test_studies_that_teach_nothing_are_refused(
             [binary(np.full(2, level)) for level in levels],
             np.array(labels),
             is_finding=NOTHING_OR_BLEED,
-            temperature=1.0,
+            scaling=Scaling(),
         )

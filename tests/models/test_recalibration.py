@@ -15,6 +15,7 @@ from models.recalibration import (
     pooled_probabilities,
     recalibrate,
 )
+from models.scaling import Scaling
 from tests.tiny_model import tiny_card
 
 
@@ -39,10 +40,10 @@ def studies(n: int, *, temperature: float, n_frames: int = 1, per_group: int = 2
 def test_the_temperature_that_made_the_labels_is_found_again() -> None:
     found = recalibrate(card(), studies(4000, temperature=3.0), aims_of(card()), seed=1)
 
-    assert found.temperature == pytest.approx(3.0, rel=0.1)
+    assert found.scaling.temperature == pytest.approx(3.0, rel=0.1)
     assert found.after.calibration_error.value < 0.03 < found.before.calibration_error.value
     assert found.after.loss.high < found.before.loss.low
-    assert not found.keeps_temperature
+    assert not found.keeps_scaling
 
 
 def test_a_temperature_that_is_right_stays() -> None:
@@ -51,10 +52,50 @@ def test_a_temperature_that_is_right_stays() -> None:
 
     found = recalibrate(right, scored, aims_of(right), seed=1)
 
-    if found.keeps_temperature:
-        assert found.temperature == 2.0
+    if found.keeps_scaling:
+        assert found.scaling.temperature == 2.0
         assert found.after.loss == found.before.loss
     assert found.after.loss.value <= found.before.loss.value
+
+
+def rare(n: int) -> ScoredStudies:
+    """Draw studies of which one in five is malignant, and logits that take both for equally common."""
+    draws = np.random.default_rng(3)
+    labels = (draws.random(n) < 0.2).astype(np.int64)
+    evidence = np.where(labels == 1, 1.0, -1.0) + draws.normal(0.0, 1.5, n)
+    log_odds = 2.0 * evidence / 1.5**2
+    return ScoredStudies(
+        tuple(np.array([[-value / 2, value / 2]], np.float32) for value in log_odds),
+        labels,
+        np.array([str(row) for row in range(n)]),
+    )
+
+
+def test_classes_that_come_more_rarely_than_in_training_get_offsets() -> None:
+    found = recalibrate(card(), rare(1500), aims_of(card()), seed=1)
+
+    assert found.scaling.offsets[0] - found.scaling.offsets[1] == pytest.approx(np.log(4.0), rel=0.2)
+    assert found.after.loss.high < found.before.loss.low
+    assert found.shares == pytest.approx((0.8, 0.2), abs=0.03)
+    before, after = (
+        {one.name: one.figure.value for one in part.metrics} for part in (found.before, found.after)
+    )
+    assert after["accuracy"] > before["accuracy"]
+    assert after["auc_positive"] == before["auc_positive"]
+
+
+def test_a_card_with_offsets_is_softened_whole_where_no_others_pay() -> None:
+    scored = rare(1500)
+    once = recalibrate(card(), scored, aims_of(card()), seed=1)
+    sure = {"temperature": once.scaling.temperature / 3, "offsets": [3 * one for one in once.scaling.offsets]}
+    fields = card().model_dump(mode="json")
+    fields["calibration"] |= sure | {"method": "bias-corrected temperature"}
+
+    again = recalibrate(ModelCard.model_validate(fields), scored, aims_of(card()), seed=1)
+
+    assert not again.keeps_scaling
+    assert again.scaling.temperature == pytest.approx(once.scaling.temperature, rel=0.02)
+    assert again.scaling.offsets == pytest.approx(once.scaling.offsets, abs=0.02)
 
 
 def test_a_sensitivity_that_is_asked_for_is_reached_out_of_fold() -> None:
@@ -84,7 +125,7 @@ def test_out_of_fold_is_less_flattering_than_the_studies_fitted_on() -> None:
     scored = studies(120, temperature=3.0, per_group=1)
     found = recalibrate(card(), scored, aims_of(card()), seed=1)
 
-    fitted = pooled_probabilities(card(), scored, found.temperature)
+    fitted = pooled_probabilities(card(), scored, found.scaling)
     in_sample = float(-np.log(fitted[np.arange(120), scored.labels]).mean())
 
     assert found.after.loss.value > in_sample
@@ -95,11 +136,11 @@ def test_the_temperature_of_pooled_frames_is_that_of_an_independent_search(pooli
     scored = studies(150, temperature=3.0, n_frames=3)
 
     def loss(log_temperature: float) -> float:
-        probabilities = pooled_probabilities(card(pooling), scored, float(np.exp(log_temperature)))
+        probabilities = pooled_probabilities(card(pooling), scored, Scaling(float(np.exp(log_temperature))))
         return float(-np.log(probabilities[np.arange(150), scored.labels]).mean())
 
     theirs = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
-    ours = np.log(fit_study_temperature(card(pooling), scored))
+    ours = np.log(fit_study_temperature(card(pooling), scored).temperature)
 
     assert loss(float(ours)) <= loss(float(theirs.x)) + 1e-6
 
@@ -119,8 +160,8 @@ def test_no_temperature_changes_the_order_of_studies_for_two_classes(
         np.array([str(row) for row in range(len(values))]),
     )
 
-    before = pooled_probabilities(card(pooling), scored, 1.0)[:, 1]
-    after = pooled_probabilities(card(pooling), scored, temperature)[:, 1]
+    before = pooled_probabilities(card(pooling), scored, Scaling())[:, 1]
+    after = pooled_probabilities(card(pooling), scored, Scaling(temperature))[:, 1]
 
     order = np.argsort(before, kind="stable")
     assert (np.diff(after[order]) >= -1e-12).all()
@@ -131,7 +172,7 @@ def test_how_well_studies_are_told_apart_stays_as_it_was() -> None:
     found = recalibrate(card(), scored, aims_of(card()), seed=1)
 
     raw = np.array([logits[0, 1] for logits in scored.frame_logits], np.float64)
-    (area,) = [metric for metric in found.metrics if metric.name == "auc_positive"]
+    (area,) = [metric for metric in found.after.metrics if metric.name == "auc_positive"]
     assert area.figure.value == pytest.approx(auc(scored.labels == 1, raw), abs=1e-12)
 
 

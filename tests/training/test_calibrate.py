@@ -3,12 +3,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.calibration import fit_temperature
+from models.measures import class_shares
+from models.scaling import fit_scaling
 from training.calibrate import choose_point, fit_calibration
 from training.errors import RunError
+from training.figures import Reading, figures_of
 from training.predictions import ScoredSet, read_scored, write_scored
 from training.recipe import PointSpec, Recipe, read_recipe
-from training.trials import cross_fit, held_out
+from training.trials import Trials, cross_fit, held_out
+from training.units import Fit
 
 
 @pytest.fixture
@@ -39,6 +42,41 @@ def test_the_temperature_undoes_overconfidence_and_its_errors_are_the_test_folds
     assert calibration.temperature == pytest.approx(3.0, rel=0.15)
     assert calibration.ece_after < 0.5 * calibration.ece_before
     assert calibration.n == 600
+
+
+def test_what_training_balanced_is_put_back_and_measured_both_ways(recipe: Recipe) -> None:
+    draws = np.random.default_rng(11)
+
+    def of_rare_classes(seed: int) -> ScoredSet:
+        """Keep nine in ten of the second class, one in ten of the others, with logits that know of none."""
+        scored = _scored(seed, n=4000)
+        is_kept = draws.random(4000) < np.array([0.1, 0.9, 0.1])[scored.labels]
+        return scored.at(np.flatnonzero(is_kept))
+
+    trials = held_out(recipe, of_rare_classes(1), of_rare_classes(2))
+
+    calibration = fit_calibration(trials)
+    figures = {figure.name: figure.value() for figure in figures_of(recipe, _readings(trials))}
+
+    assert calibration.method == "bias-corrected temperature"
+    assert calibration.offsets[1] - calibration.offsets[0] == pytest.approx(np.log(9.0), rel=0.15)
+    assert calibration.shares == pytest.approx(class_shares(trials.fitted.labels, 3))
+    assert calibration.ece_after < 0.03 < calibration.ece_before
+    likeliest, even = figures["balanced_accuracy"], figures["balanced_accuracy_even"]
+    assert likeliest is not None
+    assert even is not None
+    assert even > likeliest + 0.1
+
+
+def _readings(trials: Trials) -> list[Reading]:
+    return [Reading(trial.measured, trial.fit) for trial in trials.each]
+
+
+def test_without_known_shares_there_is_no_even_handed_figure(recipe: Recipe) -> None:
+    names = {figure.name for figure in figures_of(recipe, [Reading(_scored(1), Fit())])}
+
+    assert "balanced_accuracy" in names
+    assert "balanced_accuracy_even" not in names
 
 
 @pytest.mark.parametrize("aim", [0.8, 0.95])
@@ -72,8 +110,8 @@ def test_each_fold_is_judged_by_numbers_fitted_on_the_others(recipe: Recipe) -> 
     calibration = fit_calibration(trials)
     point = choose_point(spec, trials)
 
-    assert [trial.temperature for trial in trials.each] == [
-        fit_temperature(
+    assert [trial.fit.scaling for trial in trials.each] == [
+        fit_scaling(
             np.concatenate([folds[a].logits, folds[b].logits]),
             np.concatenate([folds[a].labels, folds[b].labels]),
         )

@@ -81,7 +81,9 @@ def test_the_card_tells_split_calibration_points_and_licence(work: Work, artifac
     assert card.calibration.fitted_on == "fold 1 of 5 by group, seed 1"
     assert [point.name for point in card.operating_points] == ["rule-out", "balanced"]
     assert card.recipe_sha256 == work.recipe.sha256
-    assert {"balanced_accuracy", "macro_auc", "auc_positive", "auc_mel"} <= {m.name for m in card.metrics}
+    names = {"balanced_accuracy", "balanced_accuracy_even", "macro_auc", "auc_positive", "auc_mel"}
+    assert names <= {metric.name for metric in card.metrics}
+    assert card.calibration.shares == pytest.approx([1 / 3] * 3)
 
 
 def test_the_report_shows_every_figure_of_the_card_and_its_pictures(artifact: Artifact) -> None:
@@ -106,6 +108,8 @@ def test_the_report_shows_every_figure_of_the_card_and_its_pictures(artifact: Ar
     assert artifact.card.variants is not None
     assert "## In floating point and in integers" in text
     assert verdict(artifact.card.variants) in text
+    for key, offset in zip(artifact.card.class_keys, artifact.card.calibration.offsets, strict=True):
+        assert f"| `{key}` | {offset:+.3f} | 0.333 |" in text
     for metric in artifact.card.metrics:
         assert f"{metric.figure.value:.3f} ({metric.figure.low:.3f} to {metric.figure.high:.3f})" in text
     for file in PICTURES:

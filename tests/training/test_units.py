@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from models.calibration import softmax
 from models.card import Pooling
+from models.scaling import Scaling
 from training.calibrate import choose_point, fit_calibration
 from training.figures import Reading, figures_of
 from training.predictions import ScoredSet
@@ -61,7 +62,7 @@ def test_the_order_of_the_rows_changes_nothing(recipe: Recipe) -> None:
     scored = _studies({"a": [0.5, -1.0, 2.0], "b": [0.0, 1.0]}, {"a": {3}})
     mixed = scored.at(np.array([4, 2, 0, 3, 1]))
 
-    first, second = (judge_units(recipe, one, Fit(2.0)) for one in (scored, mixed))
+    first, second = (judge_units(recipe, one, Fit(Scaling(2.0))) for one in (scored, mixed))
 
     np.testing.assert_allclose(first.probabilities, second.probabilities)
     assert first.names.tolist() == second.names.tolist()
@@ -123,7 +124,7 @@ def _loss(recipe: Recipe, scored: ScoredSet, fit: Fit) -> float:
 
 def test_the_figures_are_of_studies_of_images_and_of_key_images(recipe: Recipe) -> None:
     first, second = _drawn(3), _drawn(4)
-    readings = [Reading(first, Fit(2.0)), Reading(second, Fit(3.0))]
+    readings = [Reading(first, Fit(Scaling(2.0))), Reading(second, Fit(Scaling(3.0)))]
 
     figures = {figure.name: figure for figure in figures_of(recipe, readings)}
 

@@ -15,6 +15,7 @@ from models.artifact import Artifact, read_artifact
 from models.recalibration import ScoredStudies, pooled_probabilities
 from models.registry import Registry
 from models.runtime import Session
+from models.scaling import Scaling
 from serving.catalogue.labelled import find_labelled, read_listed
 from serving.cli import app
 from serving.scoring.score import identity, run_study, score_study
@@ -196,7 +197,7 @@ def test_what_is_calibrated_is_what_is_served(tmp_path: Path, tiny: Artifact, im
 
     logits = tuple(run_study(one.study, session).frame_logits for one in studies)
     scored = ScoredStudies(logits, np.zeros(20, np.int64), np.array([one.group for one in studies]))
-    calibrated = pooled_probabilities(tiny.card, scored, tiny.card.calibration.temperature)
+    calibrated = pooled_probabilities(tiny.card, scored, Scaling.of(tiny.card.calibration))
 
     served = [score_study(one.study, session, identity(session)).probabilities for one in studies]
     assert not unusable
