@@ -134,7 +134,7 @@ def test_scale_and_bias_act_on_the_log_odds_of_the_study() -> None:
 def test_scale_and_bias_are_those_of_scikit_learns_logistic_regression(seed: int) -> None:
     draws = np.random.default_rng(seed)
     is_positive = np.arange(40) % 2 == 0
-    one_slice = draws.normal(0, 1.5, 40) + is_positive
+    one_slice = draws.normal(0, 1.5, 40) + 3 * is_positive
 
     fitted = fit_pooling(
         [binary(one_slice[row : row + 1]) for row in range(40)],
