@@ -18,6 +18,7 @@ from serving.bodies import RequestLimits
 from serving.consents.service import Consents
 from serving.dicomweb.service import DicomWeb
 from serving.errors import StartError
+from serving.hosting.assembling import assembling
 from serving.hosting.home import occupied
 from serving.hosting.scoring import scoring
 from serving.hosting.watching import watching
@@ -124,6 +125,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             queue=queue,
             traces=traces,
         )
+        parts.enter_context(assembling(intake.completing))
         operations = Operations(
             version=metadata.version("firstread"),
             provider=execution_providers(settings.provider)[0],

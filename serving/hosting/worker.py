@@ -7,7 +7,9 @@ from importlib import metadata
 from models.registry import Registry
 from serving.audit.appending import AppendingTrail
 from serving.errors import StartError
+from serving.hosting.assembling import assembling
 from serving.hosting.scoring import RunningScoring, scoring
+from serving.intake.completing import Completing
 from serving.scoring.durable import JobQueue, make_tables
 from serving.scoring.providers import execution_providers
 from serving.settings import Settings
@@ -15,6 +17,7 @@ from serving.store.database import Database, open_database
 from serving.store.objects import ObjectStore
 from serving.store.opening import open_objects
 from serving.store.references import newest_objects
+from serving.store.times import now_us
 from serving.telemetry.traces import opened_traces
 from serving.worklist.placement import Placer
 from serving.worklist.policy import PolicyError, read_policy
@@ -55,14 +58,17 @@ def working(settings: Settings) -> Iterator[RunningScoring]:
         make_tables(settings.database)
         objects = open_objects(settings)
         _check_store(database, objects)
+        trail, queue = AppendingTrail(database), JobQueue(database)
         with (
+            # where the service is away, what it received before is scored all the same
+            assembling(Completing(database, trail, queue, now_us)),
             opened_traces(settings.traces, version=metadata.version("firstread")) as traces,
             scoring(
                 settings,
                 database=database,
                 objects=objects,
-                trail=AppendingTrail(database),
-                queue=JobQueue(database),
+                trail=trail,
+                queue=queue,
                 registry=Registry(settings.model_folders),
                 placer=placer,
                 is_alone=False,

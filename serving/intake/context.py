@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from data.study import PatientContext, Sex
 from serving.errors import Problem, ServiceError
+from serving.intake.arrival import Arrival
 from serving.store.uses import Consent
 from serving.worklist.policy import DoctorPriority
 
@@ -24,6 +25,10 @@ def _code_of_sex(value: object) -> object:
 
 def _or_routine(value: object) -> object:
     return value.strip().lower() or DoctorPriority.ROUTINE if isinstance(value, str) else value
+
+
+def _or_whole(value: object) -> object:
+    return value.strip().lower() or Arrival.WHOLE if isinstance(value, str) else value
 
 
 class ContextFields(BaseModel):
@@ -57,15 +62,24 @@ class ContextFields(BaseModel):
         description="What the patient allows beyond their own care; absent, nothing. A study that is known "
         "already can be narrowed by this, not widened.",
     )
+    arrival: Annotated[Literal["whole", "part"], BeforeValidator(_or_whole)] = Field(
+        default="whole",
+        description="'part': more of the same studies may come; they are scored once their site's quiet time "
+        "has passed without an image, their announced number is there, or they are said to be complete.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class SenderContext:
-    """The patient's context, the priority, and what the patient allows, None if nothing was said."""
+    """The patient's context, the priority, and what the patient allows, None if nothing was said.
+
+    `arrival` says whether more of the same studies may come.
+    """
 
     patient: PatientContext
     priority: str
     consent: Consent | None = None
+    arrival: Arrival = Arrival.WHOLE
 
 
 def read_context(fields: Mapping[str, str]) -> SenderContext:
@@ -99,4 +113,5 @@ def read_context(fields: Mapping[str, str]) -> SenderContext:
         ),
         read.priority,
         None if read.consent is None else Consent(read.consent),
+        Arrival(read.arrival),
     )

@@ -22,21 +22,26 @@ from data.quality.finding import Finding
 from data.study import Instance, Series, Study, StudyListing
 from serving.audit.trail import AuditTrail
 from serving.errors import Problem, Rejection, ServiceError
+from serving.intake.arrival import Arrival
+from serving.intake.completing import Completed, Completing
 from serving.intake.context import SenderContext
 from serving.intake.door import Door
 from serving.intake.gather import Accepted, Limits, Rejected, find_studies, too_many_files
 from serving.intake.interrupted import NOTE
 from serving.intake.quality import look_over_each
+from serving.intake.quiet import quiet_s
 from serving.intake.traces import received_studies, refused_upload
 from serving.intake.upload import Upload, UploadLimits
 from serving.store.audit_chain import Who
 from serving.store.consent import Statement, say_on_arrival
 from serving.store.database import Database
+from serving.store.events import add_events
 from serving.store.idempotency import GivenAnswer, find_answer, keep_answer
 from serving.store.jobs import Job
 from serving.store.objects import ObjectStore, StoredObject
 from serving.store.quality import keep_findings
 from serving.store.queue import Placement
+from serving.store.quiet_times import quiet_times_at
 from serving.store.receipt import (
     ArrivedInstance,
     ArrivedPatient,
@@ -47,6 +52,7 @@ from serving.store.receipt import (
     record,
 )
 from serving.store.references import unreferenced
+from serving.store.tenancy import Scope
 from serving.store.times import from_us, now_us, to_us
 from serving.store.uses import Consent
 from serving.telemetry.traces import NO_TRACES, Traces
@@ -78,7 +84,8 @@ class UnscoredPlacer(Protocol):
 class TakenStudy:
     """A study that an upload made or added to.
 
-    `consent` is what counts now, None if nothing was said; `findings` is what is amiss with its images.
+    `consent` is what counts now, None if nothing was said; `findings` is what is amiss with its images;
+    `waits_until_us` is the moment until which more are waited for, None if it is complete.
     """
 
     key: str
@@ -89,6 +96,7 @@ class TakenStudy:
     files: tuple[str, ...]
     consent: Consent | None = None
     findings: tuple[Finding, ...] = ()
+    waits_until_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +150,14 @@ class Intake:
         site: str,
         who: Who,
         door: str = Door.UPLOAD,
+        arrival: Arrival = Arrival.WHOLE,
         idempotency_key: str | None = None,
         refused: Mapping[Path, ImageError] = MappingProxyType({}),
     ) -> Outcome:
         """Store what can be read of an upload, and say what cannot; `refused` are known not to be.
 
-        `door` is the way by which it came (:class:`serving.intake.door.Door`).
+        `door` is the way by which it came (:class:`serving.intake.door.Door`). If `arrival` or the context
+        says that more may come, the studies are listed and placed at once, and scored when they are complete.
 
         Raises
         ------
@@ -158,13 +168,28 @@ class Intake:
         try:
             with self.traces.span("receipt", site=site, files=len(upload.files)) as span:
                 outcome = self._take(
-                    upload, context, refused, site=site, who=who, door=door, idempotency_key=idempotency_key
+                    upload,
+                    context if arrival is Arrival.WHOLE else replace(context, arrival=arrival),
+                    refused,
+                    site=site,
+                    who=who,
+                    door=door,
+                    idempotency_key=idempotency_key,
                 )
                 span.say(studies=len(outcome.studies), refused=outcome.n_rejected)
                 return outcome
         except ServiceError as error:
             self.trail.note(refused_upload(error, site=site, who=who, door=door, at_us=self.clock()))
             raise
+
+    def complete(self, study: str, *, scope: Scope, who: Who) -> Completed:
+        """Take a study for complete, by its key or UID; see :meth:`Completing.complete`."""
+        return self.completing.complete(study, scope=scope, who=who)
+
+    @property
+    def completing(self) -> Completing:
+        """Ends the wait for more images, over the same database and queue."""
+        return Completing(self.database, self.trail, self.queue, self.clock)
 
     def _take(
         self,
@@ -255,6 +280,7 @@ class Intake:
             given = find_answer(connection, site=site, key=key) if key is not None else None
             if key is not None and given is not None:  # the same request, which came in at the same time
                 return _repeated(given, fingerprint, key=key)
+            quiet_times = quiet_times_at(connection, site=site) if context.arrival is Arrival.PART else None
             said = None if context.consent is None else Statement(context.consent, who.name, moment)
             taken: dict[str, TakenStudy] = {}
             receipts: list[tuple[ArrivedStudy, Receipt, Consent | None]] = []
@@ -268,6 +294,9 @@ class Intake:
                         place_unscored=self.placer.unscored,
                         enqueue=self.queue.enqueue,
                         max_images=self.found_limits.max_files_per_study,
+                        quiet_us=None
+                        if quiet_times is None
+                        else 1_000_000 * quiet_s(_modalities(arrived), site=site, settings=quiet_times),
                     )
                 except StudyFullError as error:
                     refused = too_many_files(item.names[0], error.n_images, self.found_limits)
@@ -298,6 +327,7 @@ class Intake:
             act.record(
                 *received_studies(receipts, outcome.rejected, site=site, who=who, door=door, at_us=moment)
             )
+            add_events(connection, [event for _, receipt, _ in receipts for event in receipt.events])
         return outcome
 
     def _nothing_taken(self, rejected: Sequence[Rejection]) -> ServiceError:
@@ -335,7 +365,12 @@ def _together(before: TakenStudy | None, receipt: Receipt, names: tuple[str, ...
         n_images=receipt.n_images,
         n_new_images=receipt.n_new + (before.n_new_images if before else 0),
         files=(before.files if before else ()) + names,
+        waits_until_us=receipt.waits_until_us,
     )
+
+
+def _modalities(arrived: ArrivedStudy) -> set[str]:
+    return {arrived.modality, *(image.modality for image in arrived.instances)}
 
 
 def _arrived(item: Accepted, stored: dict[Path, StoredObject], priority: str, moment_us: int) -> ArrivedStudy:

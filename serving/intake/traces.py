@@ -33,6 +33,8 @@ def received_studies(
                 "priority": arrived.priority,
                 "images": receipt.n_images,
                 "new_images": receipt.n_new,
+                "complete": receipt.waits_until_us is None,
+                "late": receipt.is_late,
                 "objects_sha256": _digest(arrived),
                 "refused_files": _by_reason(rejected),
                 "consent": consent,

@@ -16,8 +16,9 @@ from serving.audit.trail import Act
 from serving.scoring.record import stored_score
 from serving.scoring.result import Status, StudyScore
 from serving.scoring.traces import scored_study, unscored_study
+from serving.store.events import Happening, StudyEvent, add_events
 from serving.store.jobs import Job, end
-from serving.store.queue import place, place_no_later, placement_of
+from serving.store.queue import Placement, place, place_no_later, placement_of
 from serving.store.scores import record_score
 from serving.store.studies import StoredStudy
 from serving.worklist.placement import Placer
@@ -99,6 +100,8 @@ class Recorder:
             place_no_later(act.connection, site=stored.site, study_id=stored.id, placement=unscored)
             standing = placement_of(act.connection, site=stored.site, study_id=stored.id)
             act.record(unscored_study(stored, standing, ending.state, ending.reason, at_us=now_us))
+            facts = {"state": ending.state, "reason": str(ending.reason)}
+            add_events(act.connection, _events(stored, standing, Happening.UNSCORED, facts, at_us=now_us))
 
     def _keep(self, job: Job, stored: StoredStudy, score: StudyScore, artifact: Artifact) -> None:
         now_us = self.clock()
@@ -133,3 +136,19 @@ class Recorder:
                 place(connection, site=stored.site, study_id=stored.id, placement=placement)
             standing = placement_of(connection, site=stored.site, study_id=stored.id)
             act.record(scored_study(stored, kept, standing))
+            facts = {"state": str(score.status), "model": f"{kept.model_name}/{kept.model_version}"}
+            add_events(connection, _events(stored, standing, Happening.SCORED, facts, at_us=now_us))
+
+
+def _events(
+    stored: StoredStudy, standing: Placement, kind: Happening, facts: Mapping[str, object], *, at_us: int
+) -> list[StudyEvent]:
+    """Say how it ended and, of a study that was opened again, whether it stands at another place for that."""
+    place = {"due_at_us": standing.due_at_us, "tier": standing.tier}
+    events = [
+        StudyEvent(stored.id, stored.site, kind, at_us, {**facts, **place, "revision": stored.revision})
+    ]
+    if stored.revision > 1 and standing.due_at_us != stored.placement.due_at_us:
+        moved = {**place, "due_before_us": stored.placement.due_at_us}
+        events.append(StudyEvent(stored.id, stored.site, Happening.RE_RANKED, at_us, moved))
+    return events

@@ -29,6 +29,7 @@ class Action(StrEnum):
     STARTED = "started"
     STOPPED = "stopped"
     RECEIVED = "received"
+    COMPLETED = "completed"
     SCORED = "scored"
     SCORING_PAUSED = "scoring-paused"
     SCORING_RESUMED = "scoring-resumed"

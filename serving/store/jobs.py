@@ -2,7 +2,8 @@
 
 A study that waits for a score has exactly one job that counts, named by its revision and a number that
 grows with every job of the study. Whoever works on another one, because the study was opened again or because
-the worker was taken for dead and its work given to someone else, changes nothing any more.
+the worker was taken for dead and its work given to someone else, changes nothing any more. Only a study of
+which more images may come has none (:mod:`serving.store.arrivals`).
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
+from serving.store.arrivals import is_complete
 from serving.store.studies import StoredStudy, find_by_id
 from serving.store.tables import queue_entries, studies
 from serving.store.tenancy import Scope, within
@@ -167,7 +169,7 @@ def jobless(connection: Connection, *, limit: int) -> list[int]:
     """Give studies that wait for a score and have no job: they came before there were jobs."""
     query = (
         select(studies.c.id)
-        .where(studies.c.state.in_(_WAITS_OR_RUNS), studies.c.job == 0)
+        .where(studies.c.state.in_(_WAITS_OR_RUNS), studies.c.job == 0, is_complete())
         .order_by(studies.c.id)
         .limit(limit)
     )
@@ -181,6 +183,7 @@ def long_unfinished(
     query = (
         select(studies.c.id, studies.c.key, studies.c.revision, studies.c.job)
         .where(studies.c.state.in_(_WAITS_OR_RUNS), studies.c.state_since < before_us, studies.c.id > after)
+        .where(is_complete())
         .order_by(studies.c.id)
         .limit(limit)
     )
@@ -191,7 +194,7 @@ def renew(connection: Connection, study_id: int, lost: str, *, now_us: int) -> J
     """Give a study a new job in the place of one that was lost; None if it has another by now."""
     row = connection.execute(
         select(studies.c.key, studies.c.revision, studies.c.job)
-        .where(studies.c.id == study_id, studies.c.state.in_(_WAITS_OR_RUNS))
+        .where(studies.c.id == study_id, studies.c.state.in_(_WAITS_OR_RUNS), is_complete())
         .with_for_update()
     ).one_or_none()
     if row is None or Job(row.key, row.revision, row.job, 0).id != lost:
@@ -229,6 +232,12 @@ def let_wait_again(connection: Connection, study_id: int, *, now_us: int) -> Job
         .where(studies.c.id == study_id)
         .values(state="received", reason=None, problem=None, n_attempts=0, state_since=now_us)
     )
+    return open_job(connection, study_id)
+
+
+def let_wait_for_score(connection: Connection, study_id: int, *, now_us: int) -> Job:
+    """Let a study wait for a score from now on of which no more images are waited for."""
+    connection.execute(update(studies).where(studies.c.id == study_id).values(state_since=now_us))
     return open_job(connection, study_id)
 
 

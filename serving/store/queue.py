@@ -105,10 +105,18 @@ def place(connection: Connection, *, site: str, study_id: int, placement: Placem
     connection.execute(statement, {"study_id": study_id, "site_id": site, "is_waiting": True, **values})
 
 
-def place_no_later(connection: Connection, *, site: str, study_id: int, placement: Placement) -> None:
-    """Give a study a new place unless the one it has is due earlier, as after a score of fewer images."""
-    if placement.due_at_us <= placement_of(connection, site=site, study_id=study_id).due_at_us:
-        place(connection, site=site, study_id=study_id, placement=placement)
+def place_no_later(
+    connection: Connection, *, site: str, study_id: int, placement: Placement
+) -> Placement | None:
+    """Give a study a new place unless the one it has is due earlier, as after a score of fewer images.
+
+    Gives the place it had, if it is due at another time now.
+    """
+    before = placement_of(connection, site=site, study_id=study_id)
+    if placement.due_at_us > before.due_at_us:
+        return None
+    place(connection, site=site, study_id=study_id, placement=placement)
+    return before if placement.due_at_us != before.due_at_us else None
 
 
 def placement_of(connection: Connection, *, site: str, study_id: int) -> Placement:

@@ -2,7 +2,8 @@
 
 The same bytes sent twice give one result. An image of a study that is already known, or a higher priority
 for one that is scored, re-opens that study under a new revision; its place in the queue only ever moves
-forward.
+forward. A study of which more may come is listed and placed as every other, and gets its job when it is
+complete (:mod:`serving.store.arrivals`).
 """
 
 import hashlib
@@ -15,6 +16,8 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from data.dicom.writing import uid_of_digest
 from data.study import StudyListing
+from serving.store.arrivals import Ending, Wait, begin_wait, end_wait, wait_of, wait_on
+from serving.store.events import Happening, StudyEvent
 from serving.store.jobs import Enqueue, Job, open_job
 from serving.store.listings import ListedStudy, as_integer_string, list_study
 from serving.store.queue import Placement, place, place_no_later
@@ -101,13 +104,22 @@ class ArrivedStudy:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a study: `n_new` images were added."""
+    """What became of a study: `n_new` images were added.
+
+    `waits_until_us` is the moment until which more are waited for, None if it is complete, and then `ending`
+    says why, if that is new. `is_late` says that images came after it had been complete. `events` are what
+    happened, to be written at the end of the transaction (:func:`serving.store.events.add_events`).
+    """
 
     study_key: str
     uid: str
     state: str
     n_images: int
     n_new: int
+    waits_until_us: int | None = None
+    ending: Ending | None = None
+    is_late: bool = False
+    events: tuple[StudyEvent, ...] = ()
 
 
 def hold(connection: Connection, arrived: Sequence[ArrivedStudy], *, site: str, now_us: int) -> None:
@@ -144,6 +156,7 @@ def record(
     place_unscored: Callable[[int, str], Placement],
     enqueue: Enqueue,
     max_images: int,
+    quiet_us: int | None = None,
 ) -> Receipt:
     """Write one study down, give it a place in the queue and, if it is to be scored, a job.
 
@@ -163,6 +176,8 @@ def record(
         Puts the study's job into the queue, in the same transaction.
     max_images : int
         How many a study may have, over all its arrivals.
+    quiet_us : int or None, us
+        For how long more images are waited for; None: these were all, says their sender.
 
     Raises
     ------
@@ -177,34 +192,162 @@ def record(
     if (n_images := len(new) + (known.n_images if known else 0)) > max_images:
         raise StudyFullError(n_images)
     if known is None:
-        study_id, key = _insert_study(connection, arrived, n_images=n_images, site=site, now_us=now_us)
-        list_study(connection, _listed(arrived), site=site, study_id=study_id)
-        _insert_instances(connection, new, site=site, study_id=study_id, now_us=now_us)
-        placement = place_unscored(now_us, arrived.priority)
-        place(connection, site=site, study_id=study_id, placement=placement)
-        enqueue(connection, Job(key, revision=1, number=1, due_at_us=placement.due_at_us))
-        return Receipt(key, arrived.uid, "received", n_images, n_images)
+        return _record_new(
+            connection,
+            arrived,
+            new,
+            _Arrival(site, now_us, quiet_us),
+            place_unscored=place_unscored,
+            enqueue=enqueue,
+        )
+    return _record_more(
+        connection,
+        arrived,
+        known,
+        new,
+        _Arrival(site, now_us, quiet_us),
+        place_unscored=place_unscored,
+        enqueue=enqueue,
+    )
 
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """Where and when a study arrives, and for how long more of it is waited for, None: not at all."""
+
+    site: str
+    now_us: int
+    quiet_us: int | None
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why the study is complete with this, None if it is waited for."""
+        if self.quiet_us is None:
+            return Ending.SENDER
+        return None if self.quiet_us > 0 else Ending.AT_ONCE
+
+    def event(self, study_id: int, kind: Happening, **details: object) -> StudyEvent:
+        return StudyEvent(study_id, self.site, kind, self.now_us, details)
+
+
+def _record_new(
+    connection: Connection,
+    arrived: ArrivedStudy,
+    new: Mapping[str, ArrivedInstance],
+    arrival: _Arrival,
+    *,
+    place_unscored: Callable[[int, str], Placement],
+    enqueue: Enqueue,
+) -> Receipt:
+    site, now_us, ending, n_images = arrival.site, arrival.now_us, arrival.ending, len(new)
+    study_id, key = _insert_study(
+        connection, arrived, n_images=n_images, site=site, now_us=now_us, job=0 if ending is None else 1
+    )
+    list_study(connection, _listed(arrived), site=site, study_id=study_id)
+    _insert_instances(connection, new, site=site, study_id=study_id, now_us=now_us)
+    placement = place_unscored(now_us, arrived.priority)
+    place(connection, site=site, study_id=study_id, placement=placement)
+    due = {"due_at_us": placement.due_at_us, "tier": placement.tier, "images": n_images}
+    events = [arrival.event(study_id, Happening.RECEIVED, **due)]
+    waits_until_us = None
+    if ending is None:
+        waits_until_us = begin_wait(
+            connection, study_id, site=site, now_us=now_us, quiet_us=arrival.quiet_us or 0
+        )
+    else:
+        enqueue(connection, Job(key, revision=1, number=1, due_at_us=placement.due_at_us))
+        events.append(arrival.event(study_id, Happening.COMPLETE, why=ending, images=n_images))
+    return Receipt(
+        key,
+        arrived.uid,
+        "received",
+        n_images,
+        n_images,
+        waits_until_us=waits_until_us,
+        ending=ending,
+        events=tuple(events),
+    )
+
+
+def _record_more(
+    connection: Connection,
+    arrived: ArrivedStudy,
+    known: Row[*tuple[Any, ...]],
+    new: Mapping[str, ArrivedInstance],
+    arrival: _Arrival,
+    *,
+    place_unscored: Callable[[int, str], Placement],
+    enqueue: Enqueue,
+) -> Receipt:
+    """Add to a study that is known: one that is waited for, or one that was complete and is opened again."""
+    site, now_us, n_images = arrival.site, arrival.now_us, len(new) + known.n_images
+    wait = wait_of(connection, known.id)
     _insert_instances(connection, new, site=site, study_id=known.id, now_us=now_us)
+    events: list[StudyEvent] = []
     priority = min(known.priority, arrived.priority, key=PRIORITIES.index)
+    # What is complete and nobody has begun to score is not late yet: its sender sends in several requests.
+    is_late = bool(new) and wait is None and (arrival.ending is None or known.state != "received")
+    if is_late:
+        facts = {"new_images": len(new), "images": n_images, "state": known.state}
+        events.append(arrival.event(known.id, Happening.LATE_IMAGE, **facts))
     if new or priority != known.priority:
         placement = place_unscored(known.received_at, priority)
-        place_no_later(connection, site=site, study_id=known.id, placement=placement)
+        before = place_no_later(connection, site=site, study_id=known.id, placement=placement)
+        if before is not None:
+            facts = {"due_at_us": placement.due_at_us, "tier": placement.tier}
+            facts |= {"due_before_us": before.due_at_us}
+            events.append(arrival.event(known.id, Happening.RE_RANKED, **facts))
     state = known.state
     changes: dict[str, object] = {"priority": priority, "n_images": n_images}
     changes |= {name: getattr(arrived, name) for name in _CONTEXT_FIELDS if getattr(known, name) is None}
     # A scored study whose doctor now asks for more is scored again: its reason line speaks of both. One that
     # waits for its score has a job that waits at its old place.
-    is_reopened = bool(new) or (priority != known.priority and state not in {"received", "scoring"})
-    needs_job = is_reopened or (priority != known.priority and state == "received")
+    is_reopened = wait is None and (
+        bool(new) or (priority != known.priority and state not in {"received", "scoring"})
+    )
+    needs_job = wait is None and (is_reopened or (priority != known.priority and state == "received"))
     if is_reopened:
         state = "received"
         changes |= {"revision": known.revision + 1, "n_attempts": 0, "reason": None, "problem": None}
         changes |= {"state_since": now_us}
+    waits_until_us, ending = _await_more(connection, known.id, wait, arrival, has_new=bool(new))
+    if wait is not None and ending is not None:
+        needs_job = True
+        changes |= {"state_since": now_us}
     connection.execute(update(studies).where(studies.c.id == known.id).values(state=state, **changes))
-    if needs_job:
+    if needs_job and waits_until_us is None:
         enqueue(connection, open_job(connection, known.id))
-    return Receipt(known.key, arrived.uid, state, n_images, len(new))
+    if ending is not None:
+        events.append(arrival.event(known.id, Happening.COMPLETE, why=ending, images=n_images))
+    return Receipt(
+        known.key,
+        arrived.uid,
+        state,
+        n_images,
+        len(new),
+        waits_until_us=waits_until_us,
+        ending=ending,
+        is_late=is_late,
+        events=tuple(events),
+    )
+
+
+def _await_more(
+    connection: Connection, study_id: int, wait: Wait | None, arrival: _Arrival, *, has_new: bool
+) -> tuple[int | None, Ending | None]:
+    """Begin, prolong or end the wait for more images of a known study: until when, and why it ends now."""
+    quiet_us, ending = arrival.quiet_us or 0, arrival.ending
+    if wait is None:
+        if ending is not None or not has_new:
+            return None, ending if has_new else None
+        until_us = begin_wait(
+            connection, study_id, site=arrival.site, now_us=arrival.now_us, quiet_us=quiet_us
+        )
+        return until_us, None
+    if ending is None or ending is Ending.AT_ONCE:
+        return wait_on(connection, study_id, wait, now_us=arrival.now_us, quiet_us=quiet_us), None
+    end_wait(connection, study_id)
+    return None, ending
 
 
 def _known(connection: Connection, uid: str, *, site: str) -> Row[*tuple[Any, ...]] | None:
@@ -231,7 +374,7 @@ def _uid_for(arrived: ArrivedStudy) -> str:
 
 
 def _insert_study(
-    connection: Connection, arrived: ArrivedStudy, *, n_images: int, site: str, now_us: int
+    connection: Connection, arrived: ArrivedStudy, *, n_images: int, site: str, now_us: int, job: int
 ) -> tuple[int, str]:
     key = secrets.token_hex(16)
     values = {
@@ -250,7 +393,7 @@ def _insert_study(
         "n_attempts": 0,
         "n_images": n_images,
         "state_since": now_us,
-        "job": 1,
+        "job": job,
     }
     context = {name: getattr(arrived, name) for name in _CONTEXT_FIELDS}
     return connection.execute(_NEW, values | context).scalar_one(), key

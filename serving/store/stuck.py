@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
+from serving.store.arrivals import is_not_waited_for
 from serving.store.tables import studies
 from serving.store.tenancy import Scope, within
 
@@ -30,6 +31,7 @@ def long_in_state(
     query = (
         select(studies)
         .where(within(scope, studies.c.site_id), studies.c.state == state, studies.c.state_since < before_us)
+        .where(is_not_waited_for(before_us))
         .order_by(studies.c.state_since, studies.c.id)
         .limit(limit)
     )
@@ -52,5 +54,7 @@ def long_in_state(
 def count_long_in_state(connection: Connection, state: str, *, before_us: int) -> int:
     """Give how many studies of all sites came into `state` before a moment."""
     return connection.execute(
-        select(func.count()).where(studies.c.state == state, studies.c.state_since < before_us)
+        select(func.count()).where(
+            studies.c.state == state, studies.c.state_since < before_us, is_not_waited_for(before_us)
+        )
     ).scalar_one()

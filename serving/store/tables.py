@@ -172,6 +172,7 @@ study_listings = Table(
     Index("ix_study_listings_newest_of_all", "date", "time", "study_id"),
     Index("ix_study_listings_uid", "uid", "site_id"),
     Index("ix_study_listings_patient", "patient", "site_id"),
+    Index("ix_study_listings_patient_newest", "patient", "issuer", "date", "time", "study_id"),
     Index("ix_study_listings_accession", "accession", "site_id"),
     Index("ix_study_listings_name_alphabetic", "name_alphabetic", "site_id"),
     Index("ix_study_listings_name_ideographic", "name_ideographic", "site_id"),

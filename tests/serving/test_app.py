@@ -461,6 +461,7 @@ def test_the_description_of_the_interface_names_every_operation_and_its_errors(s
         "clinical_question",
         "priority",
         "consent",
+        "arrival",
     } == set(body["schema"]["properties"])
     for operations in document["paths"].values():
         for operation in operations.values():

@@ -63,15 +63,18 @@ def receive(
     now_us: int = 0,
     max_images: int = 100,
     jobs: list[Job] | None = None,
+    quiet_us: int | None = None,
+    site: str = LOCAL_SITE,
 ) -> Receipt:
     """Write a study down; the job that it gets, if any, is put into `jobs`."""
     kept: list[Job] = [] if jobs is None else jobs
     return record(
         connection,
         arrived,
-        site=LOCAL_SITE,
+        site=site,
         now_us=now_us,
         place_unscored=in_four_hours,
         enqueue=lambda _connection, job: kept.append(job),
         max_images=max_images,
+        quiet_us=quiet_us,
     )

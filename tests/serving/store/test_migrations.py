@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, select, text
 
 import serving.store.access_tables
+import serving.store.assembly_tables
 import serving.store.identity_tables
 import serving.store.reading_tables  # noqa: F401 - their tables stand in the same metadata
 from serving.errors import StartError
