@@ -41,6 +41,8 @@ from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.problems import RESPONSES, answer_with_problems
 from serving.protection import Protection
+from serving.reading import claim_endpoints
+from serving.reading.claims import Claims
 from serving.studies import endpoints as studies_endpoints
 from serving.studies.service import Studies
 from serving.telemetry.access import Access
@@ -156,6 +158,7 @@ def create_app(
     worklist: Worklist,
     studies: Studies,
     consents: Consents,
+    claims: Claims,
     dicomweb: DicomWeb,
     operations: Operations,
     administration: Administration,
@@ -203,6 +206,7 @@ def create_app(
     app.include_router(worklist_endpoints.build_router(worklist))
     app.include_router(studies_endpoints.build_router(studies))
     app.include_router(consents_endpoints.build_router(consents))
+    app.include_router(claim_endpoints.build_router(claims))
     app.include_router(operations_endpoints.build_router(operations, manners.figures.registry))
     app.include_router(store_endpoints.build_router(intake))
     app.include_router(search_endpoints.build_router(dicomweb))

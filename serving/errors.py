@@ -33,6 +33,11 @@ class Problem(StrEnum):
     SIGN_IN_BUSY = "sign-in-busy"
     LINK_INVALID = "link-invalid"
     CONFLICT = "conflict"
+    STUDY_HELD = "study-held"
+    STUDY_READ = "study-read"
+    READ_ELSEWHERE = "read-elsewhere"
+    TOO_MANY_CLAIMS = "too-many-claims"
+    CLAIM_NEEDED = "claim-needed"
     UNKNOWN_HOST = "unknown-host"
     NOT_FOUND = "not-found"
     NOT_ACCEPTABLE = "not-acceptable"
@@ -70,6 +75,11 @@ STATUS_OF_PROBLEM: Mapping[Problem, HTTPStatus] = {
     Problem.SIGN_IN_BUSY: HTTPStatus.SERVICE_UNAVAILABLE,
     Problem.LINK_INVALID: HTTPStatus.GONE,
     Problem.CONFLICT: HTTPStatus.CONFLICT,
+    Problem.STUDY_HELD: HTTPStatus.CONFLICT,
+    Problem.STUDY_READ: HTTPStatus.CONFLICT,
+    Problem.READ_ELSEWHERE: HTTPStatus.FORBIDDEN,
+    Problem.TOO_MANY_CLAIMS: HTTPStatus.CONFLICT,
+    Problem.CLAIM_NEEDED: HTTPStatus.CONFLICT,
     Problem.UNKNOWN_HOST: HTTPStatus.MISDIRECTED_REQUEST,
     Problem.NOT_FOUND: HTTPStatus.NOT_FOUND,
     Problem.NOT_ACCEPTABLE: HTTPStatus.NOT_ACCEPTABLE,
@@ -111,6 +121,9 @@ class ServiceError(Exception):
         The files concerned, each with its own code.
     headers : mapping of str to str
         What the answer carries besides, such as ``WWW-Authenticate`` or ``Retry-After``.
+    members : mapping of str to object
+        What a program needs to go on, in plain JSON values, such as who holds a study: further members of the
+        problem document (RFC 9457, 3.2).
     """
 
     def __init__(
@@ -120,11 +133,13 @@ class ServiceError(Exception):
         rejected: Sequence[Rejection] = (),
         *,
         headers: Mapping[str, str] = MappingProxyType({}),
+        members: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         self.problem = problem
         self.detail = detail
         self.rejected = tuple(rejected)
         self.headers = dict(headers)
+        self.members = dict(members)
         super().__init__(f"{problem}: {detail}")
 
     @property

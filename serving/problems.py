@@ -1,13 +1,13 @@
 """Every error as a problem document (RFC 9457): a code for programs, a sentence for people."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from serving.errors import Problem, ServiceError
@@ -36,7 +36,9 @@ class RejectedFileProblem(BaseModel):
 
 
 class ProblemDocument(BaseModel):
-    """What went wrong with a request (RFC 9457)."""
+    """What went wrong with a request (RFC 9457); some kinds of problem have further members."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: str = Field(description="Names the kind of problem; stable.")
     title: str
@@ -77,7 +79,7 @@ def answer_with_problems(
             RejectedFileProblem(file=line.file, reason=line.reason, problem=line.problem, remedy=line.remedy)
             for line in error.rejected
         ]
-        answer = document(request, error.problem, error.status, error.detail, rejected)
+        answer = document(request, error.problem, error.status, error.detail, rejected, members=error.members)
         answer.headers.update(error.headers)
         return answer
 
@@ -116,6 +118,8 @@ def document(
     status: HTTPStatus,
     detail: str,
     rejected: list[RejectedFileProblem] | None = None,
+    *,
+    members: Mapping[str, object] | None = None,
 ) -> JSONResponse:
     """Write a problem down."""
     body = ProblemDocument(
@@ -132,7 +136,10 @@ def document(
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(_RETRY_AFTER_S)
     return JSONResponse(
-        body.model_dump(mode="json"), status_code=status, media_type=MEDIA_TYPE, headers=headers
+        {**(members or {}), **body.model_dump(mode="json")},
+        status_code=status,
+        media_type=MEDIA_TYPE,
+        headers=headers,
     )
 
 

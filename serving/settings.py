@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from serving.reading_settings import ReadingSettings
 from serving.settings_file import given_elsewhere
 from serving.sign_in_settings import SignInSettings
 
@@ -46,7 +47,7 @@ class _Files(PydanticBaseSettingsSource):
         return {name: given.value for name, given in found.items()}
 
 
-class Settings(SignInSettings, BaseSettings):
+class Settings(SignInSettings, ReadingSettings, BaseSettings):
     """The service's settings; each is also an environment variable ``FIRSTREAD_<NAME>``.
 
     There is no global instance: a program reads the settings once and passes on what a part needs.

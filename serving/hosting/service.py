@@ -36,6 +36,8 @@ from serving.intake.upload import UploadLimits
 from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.operations.storage import StorageCheck
+from serving.reading.claims import Claims
+from serving.reading.terms import ReadingTerms
 from serving.scoring.durable import JobQueue, make_tables
 from serving.scoring.providers import execution_providers
 from serving.scoring.watchdog import Watchdog
@@ -51,6 +53,17 @@ from serving.throttling import Buckets
 from serving.worklist.placement import Placer
 from serving.worklist.policy import PolicyError, read_policy
 from serving.worklist.service import Worklist
+
+
+def reading_terms(settings: Settings) -> ReadingTerms:
+    """Give what the settings say about reading."""
+    return ReadingTerms(
+        lease_s=settings.claim_minutes * 60,
+        most_claims=settings.claims_at_once,
+        second_tiers=frozenset(settings.second_read_tiers),
+        read_elsewhere=frozenset(settings.read_elsewhere_sites),
+        proof_s=settings.signature_proof_minutes * 60 or None,
+    )
 
 
 @dataclass(frozen=True)
@@ -157,6 +170,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             intake=intake,
             worklist=Worklist(database, trail),
             consents=Consents(database, trail),
+            claims=Claims(database, trail, reading_terms(settings)),
             studies=Studies(database, renderer, trail),
             dicomweb=DicomWeb(database, objects, trail, renderer),
             operations=operations,

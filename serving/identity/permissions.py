@@ -92,6 +92,14 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
         *_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ
     ),
     ("PUT", "/api/v1/studies/{study}/consent"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
+    # reading: acts of readers, who need a licence; who holds what is no secret
+    ("POST", "/api/v1/worklist/next"): _only(Role.READER, needs_licence=True),
+    ("POST", "/api/v1/studies/{study}/claim"): _only(Role.READER, needs_licence=True),
+    ("POST", "/api/v1/studies/{study}/claim/renew"): _only(Role.READER, needs_licence=True),
+    ("DELETE", "/api/v1/studies/{study}/claim"): _only(Role.READER),
+    ("POST", "/api/v1/studies/{study}/claim/take-over"): _only(Role.SUPERVISOR),
+    ("GET", "/api/v1/studies/{study}/claim"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
+    ("GET", "/api/v1/claims"): _only(Role.READER),
     # the same by the standard
     **{
         ("GET", path): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ)

@@ -65,6 +65,7 @@ user_sites = Table(
 )
 
 # `stage` says how far somebody has come: the password alone opens nothing if a second factor is due.
+# `proved_at` is when they last proved it again, before they signed something for example.
 sessions = Table(
     "sessions",
     metadata,
@@ -80,6 +81,7 @@ sessions = Table(
     Column("ended_at", BigInteger, nullable=True),
     Column("address", Text, nullable=True),
     Column("browser", Text, nullable=True),
+    Column("proved_at", BigInteger, nullable=True),
     CheckConstraint("stage IN ('second-factor', 'enrolment', 'open')", name="stage"),
     Index("ix_sessions_user_id", "user_id"),
 )

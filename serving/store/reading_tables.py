@@ -70,7 +70,7 @@ Index(
 
 # What a reader decided. A draft is saved over and over (`version`; a save that comes twice has the same
 # `save_key`); once `signed_at` is set, the row stays as it is, and another one `amends` it, with its reason.
-# `score_id` is the score that the reader was shown.
+# `score_id` is the score that the reader was shown, `revision` that of the study's images.
 reads = Table(
     "reads",
     metadata,
@@ -79,6 +79,7 @@ reads = Table(
     _study(),
     Column("claim_id", Key, ForeignKey("claims.id"), nullable=True),
     Column("score_id", Key, ForeignKey("scores.id"), nullable=True),
+    Column("revision", Integer, nullable=True),
     Column("slot", Integer, nullable=False),
     Column("reader", Text, nullable=False),
     Column("version", Integer, nullable=False),

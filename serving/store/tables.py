@@ -216,7 +216,8 @@ key_images = Table(
 )
 
 # What one page of the worklist needs, beside the order itself: `due_at` never needs rewriting as time
-# passes, and the index holds the waiting studies alone, so a page costs the same at any length.
+# passes, and the index holds the waiting studies alone, so a page costs the same at any length. A study that
+# was read waits again from `reopened_at` on, when another image of it came.
 queue_entries = Table(
     "queue_entries",
     metadata,
@@ -228,6 +229,7 @@ queue_entries = Table(
     Column("reason_en", Text, nullable=False),
     Column("reason_zh", Text, nullable=False),
     Column("policy_version", Text, nullable=False),
+    Column("reopened_at", BigInteger, nullable=True),
 )
 Index(
     "ix_queue_entries_waiting",

@@ -35,6 +35,8 @@ from serving.intake.upload import UploadLimits
 from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.operations.storage import StorageCheck
+from serving.reading.claims import Claims
+from serving.reading.terms import ReadingTerms
 from serving.scoring.pipeline import Pipeline
 from serving.scoring.recording import Recorder
 from serving.scoring.result import StudyScore
@@ -120,12 +122,14 @@ def in_process(
     make_openid: Callable[[SigningIn], OpenIdSignIn | None] | None = None,
     manners: Manners | None = None,
     clock: Callable[[], int] = now_us,
+    place: Path | str | None = None,
+    reading_terms: ReadingTerms = ReadingTerms(),
 ) -> Iterator[Service]:
     models = folder / "models"
     write_tiny_artifact(models, name="derm-lesion", classes=("nv", "mel"), with_novelty=with_novelty)
     spool = folder / "spool"
     spool.mkdir()
-    database = open_database(folder / "test.sqlite")
+    database = open_database(place or folder / "test.sqlite")
     with database.writing() as connection:
         ensure_local_site(connection)
     trail = open_trail(database, folder)
@@ -178,6 +182,7 @@ def in_process(
         intake=intake,
         worklist=Worklist(database, trail),
         consents=Consents(database, trail),
+        claims=Claims(database, trail, reading_terms),
         studies=Studies(database, renderer, trail),
         dicomweb=DicomWeb(database, objects, trail, renderer),
         operations=operations,

@@ -38,6 +38,7 @@ QUERIES: Mapping[str, Mapping[str, str]] = {
 BODIES: Mapping[Address, dict[str, Any]] = {
     ("PATCH", "/api/v1/sites/{site}"): {"json": {"name": "x"}},
     ("PUT", "/api/v1/studies/{study}/consent"): {"json": {"consent": "care-only"}},
+    ("POST", "/api/v1/studies/{study}/claim/take-over"): {"json": {"reason": "away", "for_me": False}},
     ("POST", "/studies/{study}/consent"): {"data": {"consent": "care-only"}},
     ("POST", "/dicom-web/studies/{study}"): {
         "content": b"--x\r\nContent-Type: application/dicom\r\n\r\nno image\r\n--x--\r\n",

@@ -1,6 +1,7 @@
 """People for tests: entered into the database, and let in without a password where that is not the point."""
 
 import secrets
+from collections.abc import Collection
 
 from sqlalchemy import insert, select
 from starlette.testclient import TestClient
@@ -40,6 +41,7 @@ def enter(
     password: str | None = None,
     licence_ends_us: int | None = None,
     everywhere: bool = False,
+    specialties: Collection[str] = (),
 ) -> Person:
     """Enter somebody of a site; `licence_ends_us` is the end of a licence that was verified."""
     add_site(service, site)
@@ -52,7 +54,11 @@ def enter(
             name_zh="王芳",
             name_en="Wang Fang",
             home_site=site,
-            grants=Grants(frozenset(roles), frozenset(), Scope(None if everywhere else frozenset({site}))),
+            grants=Grants(
+                frozenset(roles),
+                frozenset(specialties),
+                Scope(None if everywhere else frozenset({site})),
+            ),
             now_us=now_us(),
             password_hash=hashed,
         )

@@ -14,7 +14,7 @@ from serving.store.identity_tables import sessions, users
 from serving.store.people import Person
 from serving.store.times import now_us
 from tests.serving.identity.addresses import filled
-from tests.serving.identity.people import browser, enter, let_in, rows
+from tests.serving.identity.people import YEAR_US, browser, enter, let_in, rows
 from tests.serving.service_in_process import Service, in_process
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -127,7 +127,7 @@ def test_who_has_come_half_way_in_gets_no_further(
 
 
 def test_no_change_is_made_by_a_cookie_without_the_token_of_its_page(service: Service) -> None:
-    person = enter(service, *Role)
+    person = enter(service, *Role, licence_ends_us=now_us() + YEAR_US)
     token = let_in(service, person)
     for address, rule in PERMISSIONS.items():
         if rule.is_public or address[0] == "GET" or not rule.roles & set(Role):

@@ -13,8 +13,9 @@ from data.phantoms import write_sample_studies
 from serving.identity.caller import Role
 from serving.identity.permissions import PERMISSIONS, Address
 from serving.store.tables import instances, studies
+from serving.store.times import now_us
 from tests.serving.identity.addresses import BODIES, NOTHING, PARAMETER, SEARCHES, filled, names_one_thing
-from tests.serving.identity.people import browser, enter, let_in, rows
+from tests.serving.identity.people import YEAR_US, browser, enter, let_in, rows
 from tests.serving.service_in_process import Service, in_process, photograph
 
 # What only a person can have, and must not be found in any answer to somebody of another site.
@@ -86,7 +87,9 @@ def theirs(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Theirs
 
 
 def _of_south(service: Service, *roles: Role) -> TestClient:
-    return browser(service, let_in(service, enter(service, *roles, site="south")))
+    licence_ends_us = now_us() + YEAR_US if Role.READER in roles else None
+    person = enter(service, *roles, site="south", licence_ends_us=licence_ends_us)
+    return browser(service, let_in(service, person))
 
 
 def _is_administration(address: Address, role: Role) -> bool:
@@ -206,7 +209,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
 def test_what_is_no_key_is_refused_and_gives_nothing(service: Service, theirs: Theirs, hostile: str) -> None:
-    person = enter(service, *Role, site="south")
+    person = enter(service, *Role, site="south", licence_ends_us=now_us() + YEAR_US)
     client = browser(service, let_in(service, person))
     for address, rule in PERMISSIONS.items():
         if not (rule.roles or rule.is_public):

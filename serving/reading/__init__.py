@@ -1,0 +1,1 @@
+"""Reading: who takes which study, what they decide, and what is signed."""

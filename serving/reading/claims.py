@@ -1,0 +1,321 @@
+"""Takes studies for readers: by choice or the next one due; renews, releases and passes on what they hold."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from serving.audit.trail import Act, AuditTrail
+from serving.errors import Problem, ServiceError
+from serving.identity.caller import Caller, Role
+from serving.reading.obstacles import kept_from, no_study, obstructed, too_many
+from serving.reading.slots import Slot, free_slot, standing_of
+from serving.reading.specialties import modalities_of
+from serving.reading.terms import ReadingTerms
+from serving.store.audit_chain import Action, AuditEvent, Result, Who
+from serving.store.claims import (
+    AlreadyHeldError,
+    Claim,
+    Ending,
+    HeldStudy,
+    begin_claim,
+    claims_of_reader,
+    end_claim,
+    extend_claim,
+)
+from serving.store.database import Database
+from serving.store.next_study import Wanted, next_study
+from serving.store.reading_state import StudyAtHand, at_hand, hold
+from serving.store.reads import move_draft
+from serving.store.tenancy import NETWORK, Scope
+from serving.store.turns import take_turns_at
+
+if TYPE_CHECKING:  # the database has one home, the store
+    from sqlalchemy import Connection
+
+_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a reader was given; `is_new` is False if they held it already and its lease was renewed."""
+
+    study: StudyAtHand
+    claim: Claim
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The claims of the stored studies; each act stands in the audit trail."""
+
+    database: Database
+    trail: AuditTrail
+    terms: ReadingTerms = field(default_factory=ReadingTerms)
+
+    def look(self, key: str, caller: Caller) -> StudyAtHand:
+        """Give who holds a study and where its reading stands.
+
+        Raises
+        ------
+        ServiceError
+            `NOT_FOUND` if there is none of that key in the scope.
+        """
+        with self.database.reading() as connection:
+            study = hold(connection, scope=caller.scope, key=key, is_read_only=True)
+        if study is None:
+            self._note_refusal(Action.VIEWED_STUDY, caller, Problem.NOT_FOUND)
+            raise no_study(key)
+        shown = {"shown": "claims", "slots": [claim.slot for claim in study.claims]}
+        self.trail.note(self._event(Action.VIEWED_STUDY, study, caller.who, shown))
+        return study
+
+    def held_by(self, caller: Caller) -> list[HeldStudy]:
+        """Give what the caller holds, the longest held first."""
+        with self.database.reading() as connection:
+            return claims_of_reader(
+                connection, scope=caller.scope, reader=caller.who.name, now_us=self.trail.clock()
+            )
+
+    def claim(self, key: str, caller: Caller, transaction_uid: str | None = None) -> Claimed:
+        """Take a study; one that the caller holds already is renewed.
+
+        Raises
+        ------
+        ServiceError
+            `NOT_FOUND`; `STUDY_HELD` by somebody else, whom it names; `STUDY_READ` if none is left;
+            `READ_ELSEWHERE` if the caller must not read studies of that site; `TOO_MANY_CLAIMS`.
+        """
+        try:
+            with self.trail.acting() as act:
+                study = self._hold(act.connection, key, caller)
+                return self._take(act, study, caller, transaction_uid, by="choice")
+        except AlreadyHeldError:
+            study = self.look(key, caller)
+            raise obstructed(study, caller.who.name, terms=self.terms, now_us=self.trail.clock()) from None
+        except ServiceError as error:
+            if error.problem in {Problem.NOT_FOUND, Problem.READ_ELSEWHERE}:
+                self._note_refusal(Action.CLAIMED, caller, error.problem)
+            raise
+
+    def next(self, caller: Caller, transaction_uid: str | None = None) -> Claimed | None:
+        """Take the first due study that is free for the caller and of their specialty; None if there is none.
+
+        The same `transaction_uid` again gives the same study again.
+
+        Raises
+        ------
+        ServiceError
+            `TOO_MANY_CLAIMS` if the caller holds as many as one may.
+        """
+        now_us = self.trail.clock()
+        home = caller.home_site
+        wanted = Wanted(
+            reader=caller.who.name,
+            modalities=modalities_of(caller.specialties),
+            not_of_sites=frozenset({home} if home and self.terms.is_kept_from(home, home) else ()),
+            second_tiers=self.terms.second_tiers,
+            released_since_us=now_us - round(self.terms.lease_s * _US),
+        )
+        passed_by: list[int] = []
+        with self.trail.acting() as act:
+            held = self._turn_of(act.connection, caller)
+            again = next((one for one in held if one.claim.transaction_uid == transaction_uid), None)
+            if transaction_uid is not None and again is not None:
+                study = self._hold(act.connection, again.study_key, caller)
+                return Claimed(study, again.claim, is_new=False)
+            if len(held) >= self.terms.most_claims:
+                raise too_many(held, self.terms.most_claims)
+            while True:
+                study_id = next_study(
+                    act.connection, scope=caller.scope, wanted=wanted, now_us=now_us, passed_by=passed_by
+                )
+                if study_id is None:
+                    return None
+                found = at_hand(act.connection, scope=caller.scope, study_id=study_id)
+                assert found is not None, "a study that is held was there"
+                slot = self._free(found, caller.who.name, now_us)
+                if isinstance(slot, Slot):
+                    return self._give(act, found, slot, caller.who, transaction_uid, by="next")
+                passed_by.append(study_id)  # somebody was given it since the queue was looked at
+
+    def renew(self, key: str, caller: Caller) -> Claimed:
+        """Let the caller's claim last a whole lease from now on, also if it expired and nobody took it.
+
+        Raises
+        ------
+        ServiceError
+            `NOT_FOUND`; `CLAIM_NEEDED` if the caller holds it not, or not any more.
+        """
+        with self.trail.acting() as act:
+            study = self._hold(act.connection, key, caller)
+            claim = _own(study, caller)
+            return self._renew(act, study, claim, caller.who)
+
+    def release(self, key: str, caller: Caller) -> StudyAtHand:
+        """Give a study back; a draft stays the caller's.
+
+        Raises
+        ------
+        ServiceError
+            `NOT_FOUND`; `CLAIM_NEEDED` if the caller does not hold it.
+        """
+        with self.trail.acting() as act:
+            study = self._hold(act.connection, key, caller)
+            claim = _own(study, caller)
+            self._end(act, study, claim, Ending.RELEASED, who=caller.who)
+            return study
+
+    def take_over(self, key: str, caller: Caller, *, slot: int, reason: str, for_me: bool) -> Claimed | None:
+        """Take a study from whoever holds it, for oneself or for the next; their draft stays theirs.
+
+        Raises
+        ------
+        ServiceError
+            `NOT_FOUND`; `CONFLICT` if nobody holds that slot; `LICENCE_NEEDED` or `NOT_ALLOWED` if the caller
+            wants it for themselves and is no reader with a licence; what :meth:`claim` raises.
+        """
+        if for_me and Role.READER not in caller.roles:
+            raise ServiceError(
+                Problem.NOT_ALLOWED, "Reading is for readers: free the study for another by for_me=false."
+            )
+        if for_me and not caller.may_read:
+            raise ServiceError(
+                Problem.LICENCE_NEEDED,
+                "Reading a study needs a verified licence that has not expired: free it by for_me=false.",
+            )
+        with self.trail.acting() as act:
+            study = self._hold(act.connection, key, caller)
+            claim = next((one for one in study.claims if one.slot == slot), None)
+            if claim is None or claim.reader == caller.who.name:
+                raise ServiceError(
+                    Problem.CONFLICT, f"Nobody else holds the study in slot {slot}: claim it as it is."
+                )
+            self._end(act, study, claim, Ending.TAKEN_OVER, who=caller.who, reason=reason)
+            if not for_me:
+                return None
+            freed = at_hand(act.connection, scope=caller.scope, study_id=study.id)
+            assert freed is not None, "the study is held"
+            return self._take(act, freed, caller, None, by="take-over")
+
+    def _take(
+        self, act: Act, study: StudyAtHand, caller: Caller, transaction_uid: str | None, *, by: str
+    ) -> Claimed:
+        now_us, reader = self.trail.clock(), caller.who.name
+        own = study.claim_of(reader)
+        if own is not None and study.is_waiting:
+            return self._renew(act, study, own, caller.who)
+        if self.terms.is_kept_from(caller.home_site, study.site):
+            raise kept_from(study.site)
+        slot = self._free(study, reader, now_us)
+        if not isinstance(slot, Slot):
+            raise obstructed(study, reader, terms=self.terms, now_us=now_us)
+        held = claims_of_reader(act.connection, scope=Scope(None), reader=reader, now_us=now_us)
+        if len(held) >= self.terms.most_claims:
+            raise too_many(held, self.terms.most_claims)
+        return self._give(act, study, slot, caller.who, transaction_uid, by=by)
+
+    def _give(
+        self, act: Act, study: StudyAtHand, slot: Slot, who: Who, transaction_uid: str | None, *, by: str
+    ) -> Claimed:
+        """Give a slot that is free, in the transaction that ends the lease which expired on it."""
+        now_us = self.trail.clock()
+        for before in study.claims:
+            if before.slot == slot:
+                self._end(act, study, before, Ending.EXPIRED, who=who)
+        move_draft(act.connection, site=study.site, study_id=study.id, reader=who.name, to_slot=slot)
+        claim = begin_claim(
+            act.connection,
+            site=study.site,
+            study_id=study.id,
+            slot=slot,
+            reader=who.name,
+            transaction_uid=transaction_uid or _new_uid(),
+            now_us=now_us,
+            expires_at_us=now_us + round(self.terms.lease_s * _US),
+        )
+        details = {"slot": int(slot), "by": by, "expires_at_us": claim.expires_at_us}
+        act.record(self._event(Action.CLAIMED, study, who, details))
+        return Claimed(study, claim, is_new=True)
+
+    def _renew(self, act: Act, study: StudyAtHand, claim: Claim, who: Who) -> Claimed:
+        expires_at_us = max(claim.expires_at_us, self.trail.clock() + round(self.terms.lease_s * _US))
+        extend_claim(act.connection, claim, site=study.site, expires_at_us=expires_at_us)
+        details = {"slot": claim.slot, "by": "renewal", "expires_at_us": expires_at_us}
+        act.record(self._event(Action.CLAIMED, study, who, details))
+        renewed = Claim(
+            claim.id,
+            claim.study_id,
+            claim.slot,
+            claim.reader,
+            claim.transaction_uid,
+            claim.claimed_at_us,
+            expires_at_us,
+        )
+        return Claimed(study, renewed, is_new=False)
+
+    def _end(
+        self,
+        act: Act,
+        study: StudyAtHand,
+        claim: Claim,
+        ending: Ending,
+        *,
+        who: Who,
+        reason: str | None = None,
+    ) -> None:
+        end_claim(act.connection, claim, site=study.site, ending=ending, now_us=self.trail.clock())
+        details = {"slot": claim.slot, "reader": claim.reader, "ending": ending, "reason": reason}
+        act.record(self._event(Action.CLAIM_ENDED, study, who, details))
+
+    def _free(self, study: StudyAtHand, reader: str, now_us: int) -> object:
+        standing = standing_of(study, second_tiers=self.terms.second_tiers, now_us=now_us)
+        return free_slot(standing, reader)
+
+    def _turn_of(self, connection: "Connection", caller: Caller) -> list[HeldStudy]:
+        """Wait until nothing else of the same reader is under way, and give what they hold."""
+        take_turns_at(connection, [f"reader\0{caller.who.name}"])
+        return claims_of_reader(
+            connection, scope=Scope(None), reader=caller.who.name, now_us=self.trail.clock()
+        )
+
+    def _hold(self, connection: "Connection", key: str, caller: Caller) -> StudyAtHand:
+        take_turns_at(connection, [f"reader\0{caller.who.name}"])
+        study = hold(connection, scope=caller.scope, key=key)
+        if study is None:
+            raise no_study(key)
+        return study
+
+    def _event(
+        self, action: Action, study: StudyAtHand, who: Who, details: Mapping[str, object]
+    ) -> AuditEvent:
+        return AuditEvent(action, who, study.site, self.trail.clock(), study_uid=study.uid, details=details)
+
+    def _note_refusal(self, action: Action, caller: Caller, problem: Problem) -> None:
+        site = caller.home_site or NETWORK
+        self.trail.note(
+            AuditEvent(
+                action,
+                caller.who,
+                site,
+                self.trail.clock(),
+                result=Result.REFUSED,
+                details={"reason": problem},
+            )
+        )
+
+
+def _own(study: StudyAtHand, caller: Caller) -> Claim:
+    claim = study.claim_of(caller.who.name)
+    if claim is None:
+        raise ServiceError(
+            Problem.CLAIM_NEEDED,
+            "You do not hold this study, or not any more: claim it (again); a draft of yours is kept.",
+        )
+    return claim
+
+
+def _new_uid() -> str:
+    # PS3.5 B.2: a UUID as a decimal integer, variant and version set as RFC 9562 says
+    number = (secrets.randbits(128) & ~(0xF << 76) & ~(0x3 << 62)) | (4 << 76) | (2 << 62)
+    return f"2.25.{number}"
