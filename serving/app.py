@@ -49,6 +49,10 @@ from serving.telemetry.access import Access
 from serving.telemetry.figures import RequestFigures
 from serving.telemetry.traces import NO_TRACES, Traces
 from serving.throttling import Buckets, Throttle, refuse_too_many
+from serving.uploads import batch_endpoints
+from serving.uploads import endpoints as upload_endpoints
+from serving.uploads.overriding import TusManners
+from serving.uploads.service import Uploads
 from serving.web import account, links, sign_in
 from serving.web import endpoints as web_endpoints
 from serving.web import openid as openid_pages
@@ -119,7 +123,14 @@ _NO_TELEMETRY: TelemetryConfig = {
 }
 
 # Routes that read their body as it comes, under limits of their own.
-_STREAMED = ("/api/v1/studies", "/send", "/dicom-web/studies", "/dicom-web/studies/")
+_STREAMED = (
+    ("POST", "/api/v1/studies"),
+    ("POST", "/send"),
+    ("POST", "/dicom-web/studies"),
+    ("POST", "/dicom-web/studies/"),
+    ("POST", "/api/v1/uploads"),
+    ("PATCH", "/api/v1/uploads/"),
+)
 
 
 @dataclass(frozen=True)
@@ -149,12 +160,13 @@ class _Application(FastAPI):
         bounded = Bounds(super().build_middleware_stack(), self.manners.limits, streamed=_STREAMED)
         throttled = Throttle(bounded, self.manners.buckets)
         spoken_for = Protection(Access(throttled, self.manners.figures.observe, self.manners.traces))
-        return Forwarding(spoken_for, proxies=self.manners.proxies)
+        return Forwarding(TusManners(spoken_for), proxies=self.manners.proxies)
 
 
 def create_app(
     *,
     intake: Intake,
+    uploads: Uploads,
     worklist: Worklist,
     studies: Studies,
     consents: Consents,
@@ -203,6 +215,8 @@ def create_app(
     pages = Pages()
     answer_with_problems(app, page=page_of_refusal(pages))
     app.include_router(intake_endpoints.build_router(intake))
+    app.include_router(upload_endpoints.build_router(uploads))
+    app.include_router(batch_endpoints.build_router(uploads))
     app.include_router(worklist_endpoints.build_router(worklist))
     app.include_router(studies_endpoints.build_router(studies))
     app.include_router(consents_endpoints.build_router(consents))

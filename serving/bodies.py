@@ -45,15 +45,16 @@ class Bounds:
         What answers.
     limits : RequestLimits
         What is refused.
-    streamed : collection of str
-        Paths whose route reads the body itself; one that ends with a slash stands for those below it.
+    streamed : collection of (str, str)
+        Methods and paths whose route reads the body itself; a path that ends with a slash stands for those
+        below it.
     """
 
-    def __init__(self, app: ASGIApp, limits: RequestLimits, *, streamed: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, limits: RequestLimits, *, streamed: Collection[tuple[str, str]]) -> None:
         self._app = app
         self._limits = limits
         self._streamed = frozenset(streamed)
-        self._streamed_below = tuple(path for path in streamed if path.endswith("/"))
+        self._streamed_below = tuple(one for one in self._streamed if one[1].endswith("/"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -80,8 +81,10 @@ class Bounds:
         await answer(scope, receive, send)
 
     def _is_streamed(self, scope: Scope) -> bool:
-        path: str = scope["path"]
-        return scope["method"] == "POST" and (path in self._streamed or path.startswith(self._streamed_below))
+        method, path = scope["method"], str(scope["path"])
+        return (method, path) in self._streamed or any(
+            method == one and path.startswith(below) for one, below in self._streamed_below
+        )
 
     def _refused(self, scope: Scope) -> tuple[Problem, str] | None:
         limits = self._limits

@@ -47,6 +47,12 @@ class Problem(StrEnum):
     STORAGE_UNAVAILABLE = "storage-unavailable"
     DATABASE_UNAVAILABLE = "database-unavailable"
     UPLOAD_TOO_SLOW = "upload-too-slow"
+    UPLOAD_GONE = "upload-gone"
+    UPLOAD_BUSY = "upload-busy"
+    OFFSET_MISMATCH = "offset-mismatch"
+    CHECKSUM_MISMATCH = "checksum-mismatch"
+    TOO_MUCH_UNFINISHED = "too-much-unfinished"
+    PROTOCOL_VERSION = "protocol-version"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     TOO_MANY_REQUESTS = "too-many-requests"
     BODY_TOO_LARGE = "body-too-large"
@@ -55,7 +61,7 @@ class Problem(StrEnum):
     FAILED = "failed"
 
 
-STATUS_OF_PROBLEM: Mapping[Problem, HTTPStatus] = {
+STATUS_OF_PROBLEM: Mapping[Problem, int] = {
     Problem.MALFORMED_UPLOAD: HTTPStatus.BAD_REQUEST,
     Problem.NOTHING_TAKEN: HTTPStatus.UNPROCESSABLE_ENTITY,
     Problem.UPLOAD_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -89,6 +95,12 @@ STATUS_OF_PROBLEM: Mapping[Problem, HTTPStatus] = {
     Problem.STORAGE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Problem.DATABASE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Problem.UPLOAD_TOO_SLOW: HTTPStatus.REQUEST_TIMEOUT,
+    Problem.UPLOAD_GONE: HTTPStatus.GONE,
+    Problem.UPLOAD_BUSY: HTTPStatus.LOCKED,
+    Problem.OFFSET_MISMATCH: HTTPStatus.CONFLICT,
+    Problem.CHECKSUM_MISMATCH: 460,  # tus's own: no status of HTTP's registry says it
+    Problem.TOO_MUCH_UNFINISHED: HTTPStatus.INSUFFICIENT_STORAGE,
+    Problem.PROTOCOL_VERSION: HTTPStatus.PRECONDITION_FAILED,
     Problem.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
     Problem.TOO_MANY_REQUESTS: HTTPStatus.TOO_MANY_REQUESTS,
     Problem.BODY_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -143,7 +155,7 @@ class ServiceError(Exception):
         super().__init__(f"{problem}: {detail}")
 
     @property
-    def status(self) -> HTTPStatus:
+    def status(self) -> int:
         """The HTTP status that this problem has."""
         return STATUS_OF_PROBLEM[self.problem]
 

@@ -115,7 +115,7 @@ def answer_with_problems(
 def document(
     request: Request,
     problem: Problem,
-    status: HTTPStatus,
+    status: int,
     detail: str,
     rejected: list[RejectedFileProblem] | None = None,
     *,
@@ -133,7 +133,7 @@ def document(
         rejected=rejected or [],
     )
     headers = {"Cache-Control": "no-store"}
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(_RETRY_AFTER_S)
     return JSONResponse(
         {**(members or {}), **body.model_dump(mode="json")},

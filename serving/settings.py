@@ -170,6 +170,14 @@ class Settings(SignInSettings, ReadingSettings, BaseSettings):
     # 2 GiB in this time are 0.8 Mbit/s. The collection's grace is longer (serving.store.collection).
     max_upload_s: float = Field(default=6 * 3600.0, gt=0, description="The longest that one upload may take.")
 
+    # Of one site: a day's CTs of 300 MB, should every line be cut in the middle of one.
+    max_unfinished_bytes: int = Field(
+        default=20 * 1024**3, ge=1, description="Of resumable uploads of one site that are on their way."
+    )
+    unfinished_hours: float = Field(
+        default=48.0, gt=0, description="After so long without another byte a resumable upload is given up."
+    )
+
     database_url: str = Field(
         default="",
         repr=False,
@@ -269,6 +277,14 @@ class Settings(SignInSettings, ReadingSettings, BaseSettings):
         Beside a PostgreSQL database, each process has a folder of its own in it.
         """
         return self.home / "spool"
+
+    @property
+    def uploads_folder(self) -> Path:
+        """Where resumable uploads lie until they are taken; kept over a start.
+
+        On the disk of the spool, so that they are taken without being copied.
+        """
+        return self.home / "uploads"
 
     @property
     def lock_file(self) -> Path:

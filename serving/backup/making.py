@@ -23,7 +23,7 @@ from serving.store.copying import copy_sqlite, end_of_trail, problem_of, referen
 from serving.store.local_objects import LocalObjects
 
 # Of the home: what is elsewhere in the backup, made anew, or of this moment only.
-_LEFT_OUT = frozenset({"objects", "cache", "spool", "lock"})
+_LEFT_OUT = frozenset({"objects", "cache", "spool", "uploads", "lock"})
 _KEYS = frozenset({PRIVATE_KEY, "sealing.key"})
 _HEAD = "audit/head"
 

@@ -50,6 +50,9 @@ from serving.studies.rendering import Renderer
 from serving.studies.service import Studies
 from serving.telemetry.traces import opened_traces
 from serving.throttling import Buckets
+from serving.uploads.keeping import keeping
+from serving.uploads.kept import KeptFiles
+from serving.uploads.service import Uploads, UploadTerms
 from serving.worklist.placement import Placer
 from serving.worklist.policy import PolicyError, read_policy
 from serving.worklist.service import Worklist
@@ -139,6 +142,12 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             traces=traces,
         )
         parts.enter_context(assembling(intake.completing))
+        uploads = Uploads(
+            intake,
+            KeptFiles(settings.uploads_folder),
+            UploadTerms(max_unfinished_bytes=settings.max_unfinished_bytes, keep_h=settings.unfinished_hours),
+        )
+        parts.enter_context(keeping(uploads))
         operations = Operations(
             version=metadata.version("firstread"),
             provider=execution_providers(settings.provider)[0],
@@ -168,6 +177,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
         )
         app = create_app(
             intake=intake,
+            uploads=uploads,
             worklist=Worklist(database, trail),
             consents=Consents(database, trail),
             claims=Claims(database, trail, reading_terms(settings)),

@@ -84,6 +84,14 @@ _READ_BY_DICOMWEB = (
 PERMISSIONS: Final[Mapping[Address, Rule]] = {
     # studies and the queue
     ("POST", "/api/v1/studies"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
+    ("OPTIONS", "/api/v1/uploads"): PUBLIC,  # what the service can do, the same for everybody
+    ("POST", "/api/v1/uploads"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
+    **{
+        (method, "/api/v1/uploads/{upload}"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD)
+        for method in ("GET", "PATCH", "DELETE")  # one's own alone, whatever the role
+    },
+    ("GET", "/api/v1/uploads/batches/{batch}"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
+    ("POST", "/api/v1/uploads/batches/{batch}/complete"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
     ("GET", "/api/v1/worklist"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
     ("GET", "/api/v1/studies/{study}"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
     ("GET", f"{_FRAME}/rendered"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),

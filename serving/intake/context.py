@@ -82,7 +82,7 @@ class SenderContext:
     arrival: Arrival = Arrival.WHOLE
 
 
-def read_context(fields: Mapping[str, str]) -> SenderContext:
+def read_context(fields: Mapping[str, object]) -> SenderContext:
     """Check the form's fields.
 
     Raises

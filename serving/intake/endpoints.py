@@ -1,5 +1,6 @@
 """POST /api/v1/studies: how images come in."""
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
@@ -105,7 +106,7 @@ async def write_down(request: Request, upload: Upload, pace: Pace) -> None:
     """
     try:
         batch = bytearray()
-        async for chunk in _in_time(request.stream(), pace):
+        async for chunk in in_time(request.stream(), pace):
             batch += chunk
             if len(batch) >= _BATCH:
                 await run_in_threadpool(upload.feed, bytes(batch))
@@ -117,12 +118,21 @@ async def write_down(request: Request, upload: Upload, pace: Pace) -> None:
         ) from error
 
 
-async def _in_time(chunks: AsyncIterator[bytes], pace: Pace) -> AsyncIterator[bytes]:
-    """Pass a body on for as long as it comes fast enough."""
+async def in_time(
+    chunks: AsyncIterator[bytes], pace: Pace, *, idle_s: float = math.inf
+) -> AsyncIterator[bytes]:
+    """Pass a body on for as long as it comes fast enough, and never stops for `idle_s`.
+
+    Raises
+    ------
+    ServiceError
+        `UPLOAD_TOO_SLOW`.
+    """
     n_bytes, start_s = 0, time.monotonic()
     while True:
         try:
-            with anyio.fail_after(pace.seconds_left(n_bytes, time.monotonic() - start_s)):
+            left_s = pace.seconds_left(n_bytes, time.monotonic() - start_s)
+            with anyio.fail_after(min(left_s, idle_s)):
                 chunk = await anext(chunks)
         except StopAsyncIteration:
             return

@@ -31,7 +31,7 @@ from serving.intake.interrupted import NOTE
 from serving.intake.quality import look_over_each
 from serving.intake.quiet import quiet_s
 from serving.intake.traces import received_studies, refused_upload
-from serving.intake.upload import Upload, UploadLimits
+from serving.intake.upload import Received, Upload, UploadLimits
 from serving.store.audit_chain import Who
 from serving.store.consent import Statement, say_on_arrival
 from serving.store.database import Database
@@ -144,7 +144,7 @@ class Intake:
 
     def take(
         self,
-        upload: Upload,
+        upload: Received,
         context: SenderContext,
         *,
         site: str,
@@ -193,7 +193,7 @@ class Intake:
 
     def _take(
         self,
-        upload: Upload,
+        upload: Received,
         context: SenderContext,
         refused: Mapping[Path, ImageError],
         *,

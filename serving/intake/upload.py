@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
@@ -45,6 +45,19 @@ class UploadedFile:
     path: Path
     name: str
     sha256: str
+
+
+class Received(Protocol):
+    """What the intake takes: files that are whole in a folder of the spool, by whatever way they came."""
+
+    folder: Path
+    files: list[UploadedFile]
+
+    def scratch(self) -> Path:
+        """Make a folder for what comes out of archives; it goes when the upload goes."""
+
+    def fingerprint(self) -> str:
+        """Give the SHA-256 of what was sent, by which a repeated request is known."""
 
 
 @dataclass(slots=True)
@@ -165,7 +178,7 @@ class Upload:
         except OSError as error:
             if error.errno not in FULL_DISK:
                 raise
-            raise _no_room() from error
+            raise no_room() from error
 
     def finish(self) -> None:
         """Check that the body is whole; call it after the last :meth:`feed`."""
@@ -196,7 +209,7 @@ class Upload:
 
     def _check_room(self, spool: Path, declared_bytes: int) -> None:
         if shutil.disk_usage(spool).free < self._limits.min_free_bytes + declared_bytes:
-            raise _no_room()
+            raise no_room()
 
     def _begin_part(self) -> None:
         self._part = _Part()
@@ -222,7 +235,7 @@ class Upload:
             if len(self.fields) >= _MAX_FIELDS:
                 raise _malformed(f"it has more than {_MAX_FIELDS} fields")
             return
-        self._begin_file(_readable(options[b"filename"].decode("utf-8", "replace")))
+        self._begin_file(readable(options[b"filename"].decode("utf-8", "replace")))
 
     def _begin_file(self, name: str) -> None:
         self._part.file_name = name
@@ -265,12 +278,13 @@ class Upload:
         self._is_ended = True
 
 
-def _readable(name: str) -> str:
+def readable(name: str) -> str:
     """Drop what cannot be shown of a sender's file name; it is text, never a path."""
     return "".join(letter for letter in name if unicodedata.category(letter)[0] != "C")[:_MAX_NAME]
 
 
-def _no_room() -> ServiceError:
+def no_room() -> ServiceError:
+    """Make the error of a disk that is full, or would be."""
     return ServiceError(
         Problem.STORAGE_FULL,
         "The server's disk has no room for the upload: nothing was taken; tell its operator.",

@@ -53,7 +53,7 @@ class Pages:
         template: str,
         request: Request,
         words: Wording,
-        status: HTTPStatus = HTTPStatus.OK,
+        status: int = HTTPStatus.OK,
         **values: object,
     ) -> HTMLResponse:
         """Make a page; what a stranger sent is escaped."""

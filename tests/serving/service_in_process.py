@@ -49,6 +49,8 @@ from serving.store.sites import ensure_local_site
 from serving.store.times import now_us
 from serving.studies.rendering import Renderer
 from serving.studies.service import Studies
+from serving.uploads.kept import KeptFiles
+from serving.uploads.service import Uploads, UploadTerms
 from serving.worklist.placement import Placer
 from serving.worklist.policy import read_policy
 from serving.worklist.service import Worklist
@@ -101,6 +103,7 @@ class Service:
     trail: AuditTrail
     identity: Identity
     operations: Operations
+    uploads: Uploads
 
     def score_all(self) -> None:
         """Score whatever waits, as a worker does."""
@@ -124,6 +127,7 @@ def in_process(
     clock: Callable[[], int] = now_us,
     place: Path | str | None = None,
     reading_terms: ReadingTerms = ReadingTerms(),
+    upload_terms: UploadTerms = UploadTerms(),
 ) -> Iterator[Service]:
     models = folder / "models"
     write_tiny_artifact(models, name="derm-lesion", classes=("nv", "mel"), with_novelty=with_novelty)
@@ -178,8 +182,10 @@ def in_process(
         if with_sign_in
         else Identity.without_sign_in(trail)
     )
+    uploads = Uploads(intake, KeptFiles(folder / "uploads"), upload_terms)
     app = create_app(
         intake=intake,
+        uploads=uploads,
         worklist=Worklist(database, trail),
         consents=Consents(database, trail),
         claims=Claims(database, trail, reading_terms),
@@ -202,7 +208,7 @@ def in_process(
     )
     with TestClient(app, raise_server_exceptions=False) as client:
         yield Service(
-            client, pipeline, queue, control, database, objects, intake, trail, identity, operations
+            client, pipeline, queue, control, database, objects, intake, trail, identity, operations, uploads
         )
     trail.stop()
     database.close()

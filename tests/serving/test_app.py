@@ -428,6 +428,10 @@ def test_the_description_of_the_interface_names_every_operation_and_its_errors(s
     assert set(document["paths"]) - by_the_standard == {
         "/api/v1/me",
         "/api/v1/studies",
+        "/api/v1/uploads",
+        "/api/v1/uploads/{upload}",
+        "/api/v1/uploads/batches/{batch}",
+        "/api/v1/uploads/batches/{batch}/complete",
         "/api/v1/worklist",
         "/api/v1/studies/{study}",
         "/api/v1/studies/{study}/consent",

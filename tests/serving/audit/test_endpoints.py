@@ -43,6 +43,13 @@ BODY: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 SHOWS_NO_STUDY = {
+    ("OPTIONS", "/api/v1/uploads"): "what uploads can do",
+    ("POST", "/api/v1/uploads"): "a file of which nothing has come yet",
+    ("GET", "/api/v1/uploads/{upload}"): "a sender's own file on its way",
+    ("PATCH", "/api/v1/uploads/{upload}"): "the same; the row of its last byte is tested with the uploads",
+    ("DELETE", "/api/v1/uploads/{upload}"): "the same, dropped before it was an image",
+    ("GET", "/api/v1/uploads/batches/{batch}"): "a sender's own files on their way",
+    ("POST", "/api/v1/uploads/batches/{batch}/complete"): "its row is tested with the uploads",
     ("GET", "/api/v1/operations/scoring"): "whether scoring runs",
     ("POST", "/api/v1/operations/scoring/pause"): "no study; its row is tested with scoring's control",
     ("POST", "/api/v1/operations/scoring/resume"): "no study; its row is tested with scoring's control",

@@ -26,6 +26,8 @@ NOTHING = {
     "token": "0" * 32,
     "site": "nowhere",
     "user": "0" * 32,
+    "upload": "0" * 32,
+    "batch": "no-such-batch",
     "certificate": "0" * 64,
 }
 
@@ -40,6 +42,15 @@ BODIES: Mapping[Address, dict[str, Any]] = {
     ("PUT", "/api/v1/studies/{study}/consent"): {"json": {"consent": "care-only"}},
     ("POST", "/api/v1/studies/{study}/claim/take-over"): {"json": {"reason": "away", "for_me": False}},
     ("POST", "/studies/{study}/consent"): {"data": {"consent": "care-only"}},
+    ("PATCH", "/api/v1/uploads/{upload}"): {
+        "content": b"x",
+        "headers": {
+            "Tus-Resumable": "1.0.0",
+            "Upload-Offset": "0",
+            "Content-Type": "application/offset+octet-stream",
+        },
+    },
+    ("DELETE", "/api/v1/uploads/{upload}"): {"headers": {"Tus-Resumable": "1.0.0"}},
     ("POST", "/dicom-web/studies/{study}"): {
         "content": b"--x\r\nContent-Type: application/dicom\r\n\r\nno image\r\n--x--\r\n",
         "headers": {"Content-Type": 'multipart/related; type="application/dicom"; boundary=x'},

@@ -12,7 +12,8 @@ from sqlalchemy import insert, inspect, select, text
 import serving.store.access_tables
 import serving.store.assembly_tables
 import serving.store.identity_tables
-import serving.store.reading_tables  # noqa: F401 - their tables stand in the same metadata
+import serving.store.reading_tables
+import serving.store.upload_tables  # noqa: F401 - their tables stand in the same metadata
 from serving.errors import StartError
 from serving.store.database import open_database, open_existing
 from serving.store.schema import MIGRATIONS, NEWEST, revision_of
