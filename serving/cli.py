@@ -5,6 +5,7 @@ import sys
 import typer
 
 from serving.administration.certificates.command import certificates
+from serving.administration.devices.command import devices
 from serving.administration.people.command import users
 from serving.administration.sites.command import sites
 from serving.administration.tokens.command import tokens
@@ -12,6 +13,7 @@ from serving.audit.command import audit
 from serving.backup.command import backup, restore
 from serving.catalogue.command import models
 from serving.configuring.command import config
+from serving.dimse.command import query, send
 from serving.errors import StartError
 from serving.exporting.command import export
 from serving.hosting.command import ConfigFile, demo, serve, take_config_file
@@ -27,6 +29,8 @@ app.command()(worker)
 app.command()(demo)
 app.command()(simulate)
 app.command()(export)
+app.command()(send)
+app.command()(query)
 app.command()(backup)
 app.command()(restore)
 app.add_typer(models, name="models")
@@ -34,6 +38,7 @@ admin.add_typer(tokens, name="tokens")
 admin.add_typer(sites, name="sites")
 admin.add_typer(users, name="users")
 admin.add_typer(certificates, name="certificates")
+admin.add_typer(devices, name="devices")
 app.add_typer(admin, name="admin")
 app.add_typer(audit, name="audit")
 app.add_typer(config, name="config")

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from serving.dicom_settings import DicomSettings
 from serving.reading_settings import ReadingSettings
 from serving.settings_file import given_elsewhere
 from serving.sign_in_settings import SignInSettings
@@ -47,7 +48,7 @@ class _Files(PydanticBaseSettingsSource):
         return {name: given.value for name, given in found.items()}
 
 
-class Settings(SignInSettings, ReadingSettings, BaseSettings):
+class Settings(SignInSettings, ReadingSettings, DicomSettings, BaseSettings):
     """The service's settings; each is also an environment variable ``FIRSTREAD_<NAME>``.
 
     There is no global instance: a program reads the settings once and passes on what a part needs.

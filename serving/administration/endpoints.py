@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from serving.administration.devices import endpoints as device_endpoints
 from serving.administration.people import endpoints as people_endpoints
 from serving.administration.service import Administration
 from serving.administration.sites import endpoints as site_endpoints
@@ -14,4 +15,5 @@ def build_routers(administration: Administration) -> list[APIRouter]:
         token_endpoints.build_router(administration.tokens),
         site_endpoints.build_router(administration.sites),
         people_endpoints.build_router(administration.people),
+        device_endpoints.build_router(administration.devices),
     ]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from serving.administration.devices.service import Devices
 from serving.administration.people.service import People
 from serving.administration.sites.service import Sites
 from serving.identity.tokens import Tokens
@@ -14,3 +15,4 @@ class Administration:
     tokens: Tokens
     sites: Sites
     people: People
+    devices: Devices

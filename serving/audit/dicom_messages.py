@@ -85,6 +85,7 @@ def _participants(message: Element, row: AuditRow) -> None:
         Action.RECEIVED: (_SOURCE, _DESTINATION),
         Action.VIEWED_LIST: (_DESTINATION, _SOURCE),
         Action.EXPORTED: (_DESTINATION, _SOURCE),
+        Action.TRANSFERRED: (_DESTINATION, _SOURCE),
         Action.STARTED: (_LAUNCHER, _APPLICATION),
         Action.STOPPED: (_LAUNCHER, _APPLICATION),
     }

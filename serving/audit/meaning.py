@@ -68,6 +68,8 @@ MEANING: Mapping[Action, Meaning] = {
     Action.TRAIL_RESUMED: Meaning(_ALERT, "E", Code("110134", "Audit Recording Started")),
     Action.TRAIL_BROKEN: Meaning(_ALERT, "E", Code("110132", "Use of Restricted Function")),
     Action.PURGED: Meaning(_LOG_USED, "D"),
+    Action.ASSOCIATED: Meaning(_ALERT, "E", Code("110126", "Node Authentication")),
+    Action.TRANSFERRED: Meaning(_TRANSFERRED, "R", life_cycle="11"),
 }
 
 # A later version of the program may have written actions that this one does not know.

@@ -94,6 +94,8 @@ def serve(
             def say_ready() -> None:
                 typer.echo(way_in)
                 typer.echo(f"firstread listens on {address} (home: {settings.home})")
+                if service.dicom is not None:
+                    typer.echo(f"DICOM devices call {service.dicom.address}")
                 if service.n_taken_up:
                     typer.echo(f"{service.n_taken_up} studies wait for a score from before")
                 say_models(service.operations)

@@ -9,6 +9,7 @@ from importlib import metadata
 from fastapi import FastAPI
 
 from models.registry import Registry
+from serving.administration.devices.service import Devices
 from serving.administration.people.service import People
 from serving.administration.service import Administration
 from serving.administration.sites.service import Sites
@@ -19,6 +20,7 @@ from serving.consents.service import Consents
 from serving.dicomweb.service import DicomWeb
 from serving.errors import StartError
 from serving.hosting.assembling import assembling
+from serving.hosting.dicom import DicomDoor, dicom_door
 from serving.hosting.home import occupied
 from serving.hosting.scoring import scoring
 from serving.hosting.watching import watching
@@ -78,6 +80,7 @@ class RunningService:
     operations: Operations
     n_taken_up: int
     identity: Identity
+    dicom: DicomDoor | None = None
 
 
 @contextmanager
@@ -148,6 +151,8 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             UploadTerms(max_unfinished_bytes=settings.max_unfinished_bytes, keep_h=settings.unfinished_hours),
         )
         parts.enter_context(keeping(uploads))
+        dicomweb = DicomWeb(database, objects, trail, renderer)
+        dicom = parts.enter_context(dicom_door(settings, intake=intake, dicomweb=dicomweb, trail=trail))
         operations = Operations(
             version=metadata.version("firstread"),
             provider=execution_providers(settings.provider)[0],
@@ -160,6 +165,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             rejections=lambda: dict(intake.rejections),
             started_at_s=time.monotonic(),
             database_file=None if settings.database_url else settings.database_file,
+            dicom=None if dicom is None else dicom.figures,
         )
         identity = (
             open_identity(
@@ -182,13 +188,14 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             consents=Consents(database, trail),
             claims=Claims(database, trail, reading_terms(settings)),
             studies=Studies(database, renderer, trail),
-            dicomweb=DicomWeb(database, objects, trail, renderer),
+            dicomweb=dicomweb,
             operations=operations,
             control=control,
             administration=Administration(
                 Tokens(database, trail),
                 Sites(database, trail),
                 People(database, trail, open_links(trail)),
+                Devices(database, trail),
             ),
             gate=identity.gate,
             accounts=identity.accounts,
@@ -203,4 +210,4 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             ),
         )
         n_taken_up = 0 if scorers is None else scorers.n_taken_up
-        yield RunningService(app, intake, operations, n_taken_up, identity)
+        yield RunningService(app, intake, operations, n_taken_up, identity, dicom)

@@ -132,6 +132,10 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("GET", "/api/v1/sites"): _only(*_ADMINISTRATORS),
     ("POST", "/api/v1/sites"): _only(Role.OPERATOR),
     ("PATCH", "/api/v1/sites/{site}"): _only(Role.OPERATOR),
+    # devices that call by DICOM's own network; supervisors see those of their sites
+    ("GET", "/api/v1/devices"): _only(*_ADMINISTRATORS),
+    ("POST", "/api/v1/devices"): _only(Role.OPERATOR),
+    ("DELETE", "/api/v1/devices/{device}"): _only(Role.OPERATOR),
     # tokens, of their own sites for supervisors
     ("POST", "/api/v1/tokens"): _only(*_ADMINISTRATORS),
     ("GET", "/api/v1/tokens"): _only(*_ADMINISTRATORS),

@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from serving.errors import Problem, ServiceError
 from serving.operations.figures import Figures
 from serving.operations.schemas import (
+    DicomHealth,
     Health,
     ModelHealth,
     Readiness,
@@ -57,6 +58,7 @@ def build_router(operations: Operations, metrics: CollectorRegistry) -> APIRoute
                 for artifact in operations.models()
             ],
             refused_models=operations.refused_models(),
+            dicom=_dicom(operations),
             seconds_up=round(operations.seconds_up(), 1),
         )
 
@@ -96,6 +98,19 @@ def build_router(operations: Operations, metrics: CollectorRegistry) -> APIRoute
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+def _dicom(operations: Operations) -> DicomHealth | None:
+    if operations.dicom is None:
+        return None
+    figures = operations.dicom()
+    return DicomHealth(
+        title=figures.title,
+        port=figures.port,
+        tls=figures.is_tls,
+        listening=figures.is_listening,
+        associations=figures.n_associations,
+    )
 
 
 def _scoring(operations: Operations) -> ScoringHealth:

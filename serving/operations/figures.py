@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from serving.operations.dicom import dicom_metrics
 from serving.operations.service import Operations
 from serving.operations.watch import Watch
 from serving.store.figures import (
@@ -255,6 +256,8 @@ class Figures(Collector):
         yield GaugeMetricFamily(
             "firstread_scoring_processes", "Scoring processes.", value=operations.n_workers()
         )
+        if operations.dicom is not None:
+            yield from dicom_metrics(operations.dicom())
         yield GaugeMetricFamily(
             "firstread_up_seconds", "Seconds since the start.", value=operations.seconds_up()
         )

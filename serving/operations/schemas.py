@@ -32,6 +32,16 @@ class ScoringHealth(BaseModel):
     workers: list[WorkerHealth]
 
 
+class DicomHealth(BaseModel):
+    """Where DICOM devices call."""
+
+    title: str
+    port: int
+    tls: bool
+    listening: bool
+    associations: int
+
+
 class Health(BaseModel):
     """That the service lives, and what it is."""
 
@@ -41,6 +51,7 @@ class Health(BaseModel):
     scoring: ScoringHealth
     models: list[ModelHealth]
     refused_models: list[str]
+    dicom: DicomHealth | None = None
     seconds_up: float
 
 

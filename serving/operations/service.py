@@ -8,6 +8,7 @@ from pathlib import Path
 from models.artifact import Artifact
 from models.registry import Registry
 from serving.operations.control import ScoringControl
+from serving.operations.dicom import DicomFigures
 from serving.operations.storage import StorageCheck
 from serving.store.database import Database
 from serving.store.schema import NEWEST, revision_of, write_as_it_is
@@ -56,6 +57,7 @@ class Operations:
     rejections: Callable[[], dict[str, int]]
     started_at_s: float
     database_file: Path | None = None
+    dicom: Callable[[], DicomFigures] | None = None
     last_write: LastWrite = field(default_factory=LastWrite)
 
     def models(self) -> tuple[Artifact, ...]:
@@ -73,12 +75,13 @@ class Operations:
     @property
     def checks(self) -> dict[str, Callable[[], Check]]:
         """What must hold for the service to be ready, by name; a check may hang with what it checks."""
-        return {
+        checks = {
             "database": self._database_check,
             "storage": self._storage_check,
             "scoring": self._scoring_check,
             "models": self._models_check,
         }
+        return checks if self.dicom is None else {**checks, "dicom": self._dicom_check}
 
     def studies_by_state(self) -> dict[str, int]:
         """Give how many studies are in each state."""
@@ -143,6 +146,13 @@ class Operations:
         n_live = len(self.live_workers())
         detail = f"{n_live} workers" if n_live else "no worker lives: studies are queued unscored"
         return Check("scoring", is_good=True, detail=detail)
+
+    def _dicom_check(self) -> Check:
+        assert self.dicom is not None
+        figures = self.dicom()
+        if not figures.is_listening:
+            return Check("dicom", is_good=False, detail="nobody listens for devices; restart the service")
+        return Check("dicom", is_good=True, detail=f"{figures.title} listens on port {figures.port}")
 
     def _models_check(self) -> Check:
         labels = [artifact.label for artifact in self.models()]

@@ -57,6 +57,8 @@ class Action(StrEnum):
     TRAIL_RESUMED = "trail-resumed"
     TRAIL_BROKEN = "trail-broken"
     PURGED = "purged"
+    ASSOCIATED = "associated"
+    TRANSFERRED = "transferred"
 
 
 class Result(StrEnum):
@@ -75,6 +77,7 @@ class ActorKind(StrEnum):
     SERVICE = "service"
     OPERATOR = "operator"
     ANONYMOUS = "anonymous"
+    DEVICE = "device"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,26 @@ def find_kept(
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class KnownInstance:
+    """Whose an instance is, what it is, and under which hash its bytes are kept."""
+
+    site: str
+    sha256: str
+    sop_class_uid: str | None
+
+
+def find_instances(connection: Connection, *, scope: Scope, uids: Sequence[str]) -> dict[str, KnownInstance]:
+    """Give those instances of some UIDs that are in the scope, whichever study they are of."""
+    found: dict[str, KnownInstance] = {}
+    for start in range(0, len(uids), _UIDS_A_QUERY):
+        named = instances.c.sop_instance_uid.in_(uids[start : start + _UIDS_A_QUERY])
+        query = select(instances).where(within(scope, instances.c.site_id), named)
+        for row in connection.execute(query):
+            found[row.sop_instance_uid] = KnownInstance(row.site_id, row.sha256, row.sop_class_uid)
+    return found
+
+
 def find_images(
     connection: Connection,
     *,

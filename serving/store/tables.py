@@ -128,6 +128,7 @@ instances = Table(
     Column("number", Integer, nullable=True),
     UniqueConstraint("study_id", "sop_instance_uid"),
     Index("ix_instances_study_id_id", "study_id", "id"),
+    Index("ix_instances_sop_instance_uid_site_id", "sop_instance_uid", "site_id"),
 )
 
 # What the images of a study belong to; one row a series of which there is an image.

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from data.study import Study
 from models.registry import Registry
+from serving.administration.devices.service import Devices
 from serving.administration.people.service import People
 from serving.administration.service import Administration
 from serving.administration.sites.service import Sites
@@ -196,6 +197,7 @@ def in_process(
             Tokens(database, trail),
             Sites(database, trail),
             People(database, trail, open_links(trail)),
+            Devices(database, trail),
         ),
         control=control,
         gate=identity.gate if make_gate is None else make_gate(trail),

@@ -4,6 +4,7 @@ from alembic import context
 
 import serving.store.access_tables
 import serving.store.assembly_tables
+import serving.store.device_tables
 import serving.store.identity_tables
 import serving.store.reading_tables
 import serving.store.upload_tables

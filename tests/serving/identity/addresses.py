@@ -28,6 +28,7 @@ NOTHING = {
     "user": "0" * 32,
     "upload": "0" * 32,
     "batch": "no-such-batch",
+    "device": "0" * 32,
     "certificate": "0" * 64,
 }
 

@@ -16,6 +16,8 @@ from serving.store import (
     arrivals,
     assembly_tables,
     consent,
+    device_tables,
+    devices,
     dicom_images,
     events,
     exports,
@@ -41,6 +43,7 @@ STORE = Path(tables.__file__).parent
 OF_A_SITE = {
     table.name
     for module in (tables, reading_tables, assembly_tables, upload_tables)
+    for module in (tables, reading_tables, assembly_tables, device_tables)
     for table in vars(module).values()
     if isinstance(table, Table) and "site_id" in table.c
 }
@@ -69,6 +72,7 @@ READS_OVER_ALL_SITES = {
     ("events", "add_events"): "writes rows of each study's own site, and reads none",
     ("quiet_times", "set_quiet_time"): "of the site that it names",
     ("jobs", "let_wait_for_score"): "scoring works for all sites, and shows nobody anything",
+    ("devices", "add_device"): "writes a row of the site that the device names, and reads none",
     ("stuck", "count_long_in_state"): "a number without a site, for the operator",
     ("studies", "count_by_state"): "a number without a site, for the operator",
     ("figures", "*"): "numbers and times without a site, for the operator",
@@ -117,6 +121,8 @@ def _fill(connection: Connection, site: str) -> None:
         max_images=9,
     )
     events.add_events(connection, done.events)
+    device = devices.Device(site, f"CT_{site}", frozenset({"store"}))
+    devices.add_device(connection, device, created_by="local", now_us=5)
     (study_id,) = connection.execute(
         tables.studies.select().where(tables.studies.c.key == done.study_key)
     ).first()[:1]  # type: ignore[index]  # there is one
@@ -140,6 +146,8 @@ def _of(connection: Connection, site: str) -> dict[str, Any]:
         "since": 0,
         "kind": events.Happening.RECEIVED,
         "uid": "1.2",
+        "uids": ["s-image"],
+        "title": f"CT_{site}",
         "page": search.Page(9),
     }
 
@@ -149,6 +157,7 @@ SCOPED: dict[str, Callable[..., object]] = {
     for module in (
         arrivals,
         consent,
+        devices,
         dicom_images,
         events,
         exports,
@@ -164,6 +173,7 @@ SCOPED: dict[str, Callable[..., object]] = {
     # they hold what they find, so they cannot only read; see their own tests
     and function is not exports.candidates
     and function is not arrivals.hold_arrived
+    and function is not devices.remove_device
     and "scope" in inspect.signature(function).parameters
 }
 
@@ -237,6 +247,7 @@ def test_who_reads_rows_of_a_site_takes_a_scope_or_a_site_or_says_why_not() -> N
         f"{module.stem}.{function.name}"
         for module in sorted(STORE.glob("*.py"))
         if module.stem not in {"tables", "reading_tables", "assembly_tables", "upload_tables"}
+        if module.stem not in {"tables", "reading_tables", "assembly_tables", "device_tables"}
         for function in ast.parse(module.read_text(encoding="utf-8")).body
         if isinstance(function, ast.FunctionDef)
         and not function.name.startswith("_")
@@ -252,6 +263,15 @@ def test_who_reads_rows_of_a_site_takes_a_scope_or_a_site_or_says_why_not() -> N
 
 def _names_a_table_of_a_site(function: ast.FunctionDef) -> bool:
     return bool({node.id for node in ast.walk(function) if isinstance(node, ast.Name)} & OF_A_SITE)
+
+
+def test_a_device_is_removed_within_the_scope_alone(database: Database) -> None:
+    with database.writing() as connection:
+        (theirs,) = devices.read_devices(connection, scope=Scope.of("south"))
+        devices.remove_device(connection, theirs.key, scope=Scope.of("north"))
+        assert devices.read_devices(connection, scope=Scope.of("south")) == [theirs]
+        devices.remove_device(connection, theirs.key, scope=Scope.of("south"))
+        assert devices.read_devices(connection, scope=Scope.of("south")) == []
 
 
 def test_an_export_finds_and_holds_the_studies_of_its_scope_alone(database: Database) -> None:

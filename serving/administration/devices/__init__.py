@@ -1,0 +1,1 @@
+"""The devices that may call the service by DICOM's own network."""
