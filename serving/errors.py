@@ -112,12 +112,17 @@ STATUS_OF_PROBLEM: Mapping[Problem, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One file that was not taken: its name as the sender knows it, the code, the problem, the mend."""
+    """One file that was not taken: its name as the sender knows it, the code, the problem, the mend.
+
+    `quarantine` is the key of the entry that lists it, `is_kept` whether that has its bytes.
+    """
 
     file: str
     reason: str
     problem: str
     remedy: str
+    quarantine: str | None = None
+    is_kept: bool = False
 
 
 class ServiceError(Exception):

@@ -33,6 +33,8 @@ class RejectedFileProblem(BaseModel):
     reason: str
     problem: str
     remedy: str
+    quarantine: str | None = Field(default=None, description="Key of the entry that lists it.")
+    kept: bool = Field(default=False, description="Whether that entry has its bytes.")
 
 
 class ProblemDocument(BaseModel):
@@ -76,7 +78,14 @@ def answer_with_problems(
         if shown is not None:
             return shown
         rejected = [
-            RejectedFileProblem(file=line.file, reason=line.reason, problem=line.problem, remedy=line.remedy)
+            RejectedFileProblem(
+                file=line.file,
+                reason=line.reason,
+                problem=line.problem,
+                remedy=line.remedy,
+                quarantine=line.quarantine,
+                kept=line.is_kept,
+            )
             for line in error.rejected
         ]
         answer = document(request, error.problem, error.status, error.detail, rejected, members=error.members)

@@ -147,6 +147,15 @@ class Settings(SignInSettings, ReadingSettings, DicomSettings, BaseSettings):
     max_upload_bytes: int = Field(default=2 * 1024**3, ge=1)
     # As many as one study may have: the largest routine CT has about 3,000 slices.
     max_upload_files: int = Field(default=4096, ge=1)
+    admission: Path | None = Field(
+        default=None,
+        description="A hospital's own rules for what comes in: doors and modalities whose images must name a "
+        "patient, issuers of identifiers by site (docs/quarantine.md); else nothing is demanded.",
+    )
+    # What a site's refused files may take; over it a refusal is listed without its bytes.
+    quarantine_bytes: int = Field(default=10 * 1024**3, ge=0)
+    quarantine_files: int = Field(default=10_000, ge=1)
+
     # Stays free on the disk, so that the database can always finish what it has begun.
     min_free_bytes: int = Field(default=256 * 1024**2, ge=0)
 

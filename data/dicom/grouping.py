@@ -48,7 +48,7 @@ class _Member:
 
 
 def read_studies(
-    paths: Iterable[Path], *, character_set: str | None = None
+    paths: Iterable[Path], *, character_set: str | None = None, refuses_duplicates: bool = False
 ) -> tuple[tuple[Study, ...], tuple[ImageError, ...]]:
     """Group DICOM files into studies.
 
@@ -58,6 +58,10 @@ def read_studies(
         The files in any order.
     character_set : str or None
         Overrides the character set that the files declare; see :func:`data.dicom.header.read_header`.
+    refuses_duplicates : bool
+        Whether a file that repeats another's SOP Instance UID with other bytes is rejected
+        (`DUPLICATE_UID`), the first in the order of their paths being taken. For those who keep what is
+        rejected until somebody has looked at it.
 
     Returns
     -------
@@ -87,6 +91,9 @@ def read_studies(
             digest = _digest(path)
             if digest == _digest(known.instance.path):
                 continue
+            if refuses_duplicates:
+                rejected.append(duplicate_uid(path))
+                continue
             member = _with_uid(member, uid_of_digest(digest))
         members[member.instance.sop_instance_uid] = member
     by_study: dict[str, list[list[_Member]]] = {}
@@ -99,6 +106,16 @@ def read_studies(
         else:
             of_patients.append([member])
     return tuple(_study(group) for uid in sorted(by_study) for group in by_study[uid]), tuple(rejected)
+
+
+def duplicate_uid(source: Path | str) -> ImageError:
+    """Say of a file that another with its SOP Instance UID is there already, and has other bytes."""
+    return ImageError(
+        source,
+        Reason.DUPLICATE_UID,
+        "has the SOP Instance UID of another image, and other bytes",
+        "find out which of the two is right; one that is an image of its own needs a UID of its own",
+    )
 
 
 def _read_member(path: Path, character_set: str | None) -> _Member:

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from models.registry import Registry
 from serving.errors import ServiceError, StartError
+from serving.quarantine.admission import read_admission
 from serving.settings import Settings
 from serving.settings_file import unknown_variables
 from serving.store.database import open_existing
@@ -38,6 +39,7 @@ def tried(settings: Settings, origins: Mapping[str, str], environ: Mapping[str, 
     yield _tried("objects", lambda: _objects(settings))
     yield _tried("models", lambda: _models(settings))
     yield _tried("policy", lambda: read_policy(settings.policy).version)
+    yield _tried("admission", lambda: _admission(settings))
     yield _tried("port", lambda: _port(settings, is_at_work=is_at_work))
 
 
@@ -122,6 +124,11 @@ def _models(settings: Settings) -> str:
     if registry.refused:
         raise StartError("; ".join(str(error) for error in registry.refused))
     return ", ".join(labels) or "none: studies are queued unscored"
+
+
+def _admission(settings: Settings) -> str:
+    demands = [one for some in read_admission(settings.admission).demands.values() for one in some]
+    return f"a patient is demanded by {', '.join(demands)}" if demands else "no patient is demanded"
 
 
 def _port(settings: Settings, *, is_at_work: bool) -> str:

@@ -1,12 +1,13 @@
 """Takes the instances of a STOW-RS request, and says of each what became of it.
 
 They go the way of every upload: durable first, then one transaction, then the answer. The same bytes again
-are stored already. Other bytes under a known UID are never written over it, and never lost: they are kept
-under a UID of their own, and the answer says so (coercion of data elements).
+are stored already. Other bytes under a known UID are never written over it, and never lost: they fail as a
+duplicate (0111H) and lie in the quarantine until somebody has looked at both.
 
 References
 ----------
-PS3.18 10.5.3 and table I.2-1 (store instances response), PS3.4 table B.2-1 (failure reasons).
+PS3.18 10.5.3 and table I.2-1 (store instances response), PS3.4 table B.2-1 and PS3.7 annex C (failure
+reasons).
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,9 @@ CANNOT_UNDERSTAND: Final = 0xC000
 NO_SUCH_SYNTAX: Final = 0xC122
 NO_SUCH_CLASS: Final = 0x0122
 PROCESSING_FAILURE: Final = 0x0110
+DUPLICATE: Final = 0x0111
+NO_ATTRIBUTE_VALUE: Final = 0x0121
+NOT_AUTHORISED: Final = 0x0124
 COERCED: Final = 0xB000
 
 _FAILURE_OF: Final[Mapping[str, int]] = {
@@ -52,6 +56,9 @@ _FAILURE_OF: Final[Mapping[str, int]] = {
     Reason.TOO_MANY_FILES: OUT_OF_RESOURCES,
     Reason.TOO_MANY_BYTES: OUT_OF_RESOURCES,
     Reason.OTHER_STUDY: NOT_OF_THE_STUDY,
+    Reason.DUPLICATE_UID: DUPLICATE,
+    Reason.NO_PATIENT_ID: NO_ATTRIBUTE_VALUE,
+    Reason.WRONG_SITE: NOT_AUTHORISED,
 }
 
 
@@ -127,7 +134,7 @@ def store(
         if error.problem is not Problem.NOTHING_TAKEN:
             raise
         return Stored((), tuple((sent[line.file], line) for line in error.rejected if line.file in sent))
-    # Other bytes under a known UID, and what has none, are kept under one that is made of the hash.
+    # What has no UID is kept under one that is made of the hash; so, by earlier versions, was a duplicate.
     uids = {one.sop_instance_uid for one in sent.values()}
     uids |= {uid_of_digest(bytes.fromhex(one.sha256)) for one in sent.values()}
     with intake.database.reading() as connection:

@@ -38,6 +38,8 @@ from serving.intake.upload import UploadLimits
 from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.operations.storage import StorageCheck
+from serving.quarantine.admission import read_admission
+from serving.quarantine.keeping import Quota
 from serving.reading.claims import Claims
 from serving.reading.terms import ReadingTerms
 from serving.scoring.durable import JobQueue, make_tables
@@ -96,6 +98,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
         placer = Placer(read_policy(settings.policy))
     except PolicyError as error:
         raise StartError(f"FIRSTREAD_POLICY: {error}") from error
+    admission = read_admission(settings.admission)
     with occupied(settings) as spool, ExitStack() as parts:
         traces = parts.enter_context(opened_traces(settings.traces, version=metadata.version("firstread")))
         database = open_database(settings.database)
@@ -143,6 +146,8 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             placer=placer,
             queue=queue,
             traces=traces,
+            quota=Quota(settings.quarantine_bytes, settings.quarantine_files),
+            admission=admission,
         )
         parts.enter_context(assembling(intake.completing))
         uploads = Uploads(

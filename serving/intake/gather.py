@@ -39,12 +39,13 @@ class Accepted:
     """A study that can be scored.
 
     `names` are its `study.paths` as the sender knows them, in that order; `copies` are further files with
-    the very bytes of one of these.
+    the very bytes of one of these, `originals` in that order.
     """
 
     study: Study
     names: tuple[str, ...]
     copies: tuple[str, ...] = ()
+    originals: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def find_studies(
     limits: Limits = Limits(),
     context: PatientContext = PatientContext(),
     names: Mapping[Path, str] | None = None,
+    refuses_duplicates: bool = False,
 ) -> Iterator[Accepted | Rejected]:
     """Yield each study as soon as it is known: photographs as they are met, DICOM at the end.
 
@@ -108,6 +110,9 @@ def find_studies(
         What the sender says; a field that is given counts before what a file says.
     names : mapping of Path to str, or None
         Names of `paths` as the sender knows them, where they differ (uploads).
+    refuses_duplicates : bool
+        Whether of two DICOM files with one SOP Instance UID and different bytes the second is rejected, and
+        not taken under a UID of its own.
     """
     walk = _Walk(scratch, limits)
     dicom_files: dict[Path, str] = {}
@@ -127,7 +132,7 @@ def find_studies(
                     "is neither DICOM nor a picture that can be read",
                     "send DICOM, JPEG, PNG, WebP, TIFF, BMP or HEIC",
                 )
-    yield from _dicom_studies(dicom_files, limits, context)
+    yield from _dicom_studies(dicom_files, limits, context, refuses_duplicates=refuses_duplicates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,13 +239,13 @@ def _photograph(file: _File, context: PatientContext) -> Accepted | Rejected:
 
 
 def _dicom_studies(
-    files: Mapping[Path, str], limits: Limits, context: PatientContext
+    files: Mapping[Path, str], limits: Limits, context: PatientContext, *, refuses_duplicates: bool
 ) -> Iterator[Accepted | Rejected]:
     if not files:
         return
     from data.dicom.grouping import read_studies  # noqa: PLC0415  as in _is_dicom
 
-    studies, errors = read_studies(list(files))
+    studies, errors = read_studies(list(files), refuses_duplicates=refuses_duplicates)
     for error in errors:
         path = Path(error.source)
         name = files.get(path, error.source)
@@ -250,29 +255,32 @@ def _dicom_studies(
         names = tuple(files[path] for path in study.paths)
         if len(names) > limits.max_files_per_study:
             refused = too_many_files(names[0], len(names), limits)
-            names = (*names, *copies.get(study.paths[0], ()))
+            names = (*names, *(name for name, _ in copies.get(study.paths[0], ())))
             yield Rejected(study.paths, names, refused, study_uid=study.uid)
         else:
             merged = dataclasses.replace(study, context=_merged(study.context, context))
-            yield Accepted(merged, names, tuple(copies.get(study.paths[0], ())))
+            copied = copies.get(study.paths[0], ())
+            yield Accepted(
+                merged, names, tuple(name for name, _ in copied), tuple(path for _, path in copied)
+            )
 
 
 def _copies(
     files: Mapping[Path, str], studies: Sequence[Study], errors: Sequence[ImageError]
-) -> dict[Path, list[str]]:
-    """Find for each file that was taken as a copy of another the study, by its first path."""
+) -> dict[Path, list[tuple[str, Path]]]:
+    """Find for each file that was taken as a copy of another that one, and the study by its first path."""
     study_of = {path: study.paths[0] for study in studies for path in study.paths}
     refused = {error.source for error in errors}
     spare = [path for path in files if path not in study_of and str(path) not in refused]
     if not spare:
         return {}
     # A folder may hold everything twice, and slices are all of one size: so by hash, not by pairs.
-    study_of_digest = {_digest(path): first for path, first in study_of.items()}
-    copies: dict[Path, list[str]] = {}
+    path_of_digest = {_digest(path): path for path in study_of}
+    copies: dict[Path, list[tuple[str, Path]]] = {}
     for path in spare:
-        first = study_of_digest.get(_digest(path))
-        if first is not None:
-            copies.setdefault(first, []).append(files[path])
+        original = path_of_digest.get(_digest(path))
+        if original is not None:
+            copies.setdefault(study_of[original], []).append((files[path], original))
     return copies
 
 

@@ -19,11 +19,24 @@ class RejectedFile(BaseModel):
     reason: str = Field(description="The stable code.")
     problem: str
     remedy: str
+    quarantine: str | None = Field(
+        default=None, description="Key of the entry in the quarantine that lists it, for administrators."
+    )
+    kept: bool = Field(
+        default=False, description="Whether that has its bytes; if not, the quota is used up: send it again."
+    )
 
     @classmethod
     def of(cls, line: Rejection) -> Self:
         """Put a rejection into words."""
-        return cls(file=line.file, reason=line.reason, problem=line.problem, remedy=line.remedy)
+        return cls(
+            file=line.file,
+            reason=line.reason,
+            problem=line.problem,
+            remedy=line.remedy,
+            quarantine=line.quarantine,
+            kept=line.is_kept,
+        )
 
 
 class ReceivedStudy(BaseModel):

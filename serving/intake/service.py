@@ -1,9 +1,9 @@
-"""Takes uploads: what is good is stored and queued, what is not is named with a code.
+"""Takes uploads: what is good is stored and queued, what is not is kept in quarantine with a code.
 
 The order of things is the promise: the bytes are durable first, then one transaction writes studies,
-images, places and the answer, and only then is the sender told. A crash before the commit leaves at most
-bytes that nobody refers to; the sender, not having been told, sends again, and the same bytes give the same
-study.
+images, places, refusals and the answer, and only then is the sender told. A crash before the commit leaves
+at most bytes that nobody refers to; the sender, not having been told, sends again, and the same bytes give
+the same study.
 """
 
 import logging
@@ -30,8 +30,18 @@ from serving.intake.gather import Accepted, Limits, Rejected, find_studies, too_
 from serving.intake.interrupted import NOTE
 from serving.intake.quality import look_over_each
 from serving.intake.quiet import quiet_s
+from serving.intake.refused import (
+    Refused,
+    duplicates_of,
+    found_refused,
+    lines_of,
+    refused_late,
+    without,
+)
 from serving.intake.traces import received_studies, refused_upload
 from serving.intake.upload import Received, Upload, UploadLimits
+from serving.quarantine.admission import Admission
+from serving.quarantine.keeping import Quota, keep, with_room
 from serving.store.audit_chain import Who
 from serving.store.consent import Statement, say_on_arrival
 from serving.store.database import Database
@@ -40,6 +50,7 @@ from serving.store.idempotency import GivenAnswer, find_answer, keep_answer
 from serving.store.jobs import Job
 from serving.store.objects import ObjectStore, StoredObject
 from serving.store.quality import keep_findings
+from serving.store.quarantine import Arrived
 from serving.store.queue import Placement
 from serving.store.quiet_times import quiet_times_at
 from serving.store.receipt import (
@@ -135,6 +146,8 @@ class Intake:
     traces: Traces = NO_TRACES
     rejections: Counter[str] = field(default_factory=Counter)
     found_limits: Limits = field(default_factory=Limits)
+    quota: Quota = field(default_factory=Quota)
+    admission: Admission = field(default_factory=Admission)
 
     def begin(self, *, content_type: str, declared_bytes: int | None) -> Upload:
         """Open a place for an upload that is about to arrive."""
@@ -154,10 +167,13 @@ class Intake:
         idempotency_key: str | None = None,
         refused: Mapping[Path, ImageError] = MappingProxyType({}),
     ) -> Outcome:
-        """Store what can be read of an upload, and say what cannot; `refused` are known not to be.
+        """Store what can be read of an upload, keep apart what cannot be taken, and say which.
 
-        `door` is the way by which it came (:class:`serving.intake.door.Door`). If `arrival` or the context
-        says that more may come, the studies are listed and placed at once, and scored when they are complete.
+        `refused` are known not to be taken. `door` is the way by which it came
+        (:class:`serving.intake.door.Door`); what comes out of the quarantine is not written down anew.
+
+        If `arrival` or the context says that more may come, the studies are listed and placed at once, and
+        scored when they are complete.
 
         Raises
         ------
@@ -177,10 +193,12 @@ class Intake:
                     idempotency_key=idempotency_key,
                 )
                 span.say(studies=len(outcome.studies), refused=outcome.n_rejected)
-                return outcome
         except ServiceError as error:
             self.trail.note(refused_upload(error, site=site, who=who, door=door, at_us=self.clock()))
             raise
+        if not outcome.studies:  # which stands in the trail already, beside what was kept
+            raise _nothing_taken(outcome)
+        return outcome
 
     def complete(self, study: str, *, scope: Scope, who: Who) -> Completed:
         """Take a study for complete, by its key or UID; see :meth:`Completing.complete`."""
@@ -217,28 +235,23 @@ class Intake:
                 limits=self.found_limits,
                 context=context.patient,
                 names={item.path: item.name for item in upload.files},
+                refuses_duplicates=True,
             )
         )
-        rejected = [line for error in refused.values() for line in _rejections([str(error.source)], error)]
-        rejected += [
-            line
-            for item in found
-            if isinstance(item, Rejected)
-            for line in _rejections(item.names, item.error)
-        ]
-        accepted = [item for item in found if isinstance(item, Accepted)]
-        if not accepted:
-            raise self._nothing_taken(rejected)
+        accepted, unwelcome = self._admitted(found, site=site, door=door)
+        known = [Rejected((path,), (str(error.source),), error) for path, error in refused.items()]
+        rejected = [*known, *(item for item in found if isinstance(item, Rejected)), *unwelcome]
         # Before the store has the files: it may move them.
+        held = found_refused(rejected, {item.path: item.name for item in upload.files})
         findings = look_over_each([item.study for item in accepted])
-        stored = self.objects.take(
-            [path for item in accepted for path in item.study.paths], note=upload.folder / NOTE
-        )
+        images = [path for item in accepted for path in item.study.paths]
+        kept = self._to_keep(held, site=site, door=door)
+        stored = self.objects.take([*images, *kept], note=upload.folder / NOTE)
         outcome = self._commit(
             accepted,
             findings,
             stored,
-            rejected,
+            held,
             context,
             site=site,
             who=who,
@@ -255,12 +268,38 @@ class Intake:
         )
         return outcome
 
+    def _admitted(
+        self, found: Sequence[Accepted | Rejected], *, site: str, door: str
+    ) -> tuple[list[Accepted], list[Rejected]]:
+        """Divide what can be read into what the site takes and what it does not."""
+        accepted: list[Accepted] = []
+        unwelcome: list[Rejected] = []
+        for item in found:
+            if isinstance(item, Rejected):
+                continue
+            error = self.admission.refusal_of(
+                item.study, item.names[0], is_dicom=not _is_photograph(item.study), site=site, door=door
+            )
+            if error is None:
+                accepted.append(item)
+            else:
+                unwelcome.append(Rejected(item.study.paths, item.names + item.copies, error))
+        return accepted, unwelcome
+
+    def _to_keep(self, refused: Sequence[Refused], *, site: str, door: str) -> list[Path]:
+        """Give the refused files whose bytes are to be kept."""
+        if not refused or door == Door.QUARANTINE:
+            return []
+        with self.database.reading() as connection:
+            chosen = with_room(connection, [one.refusal for one in refused], self.quota, site=site)
+        return [refusal.path for refusal in chosen]
+
     def _commit(
         self,
         accepted: Sequence[Accepted],
         findings: Sequence[tuple[Finding, ...]],
         stored: dict[Path, StoredObject],
-        rejected: Sequence[Rejection],
+        refused: Sequence[Refused],
         context: SenderContext,
         *,
         site: str,
@@ -273,7 +312,9 @@ class Intake:
             connection = act.connection
             moment = self.clock()
             arriving = [_arrived(item, stored, context.priority, moment) for item in accepted]
-            hold(connection, arriving, site=site, now_us=moment)
+            kept = [stored[one.refusal.path] for one in refused if one.refusal.path in stored]
+            beside = {item.sha256: item.n_bytes for item in kept}
+            hold(connection, arriving, site=site, now_us=moment, beside=beside)
             # What was there already may have been collected since, if nobody referred to it.
             there = [item.sha256 for item in stored.values() if item.was_there]
             self.objects.confirm(stored, unreferenced(connection, there))
@@ -299,9 +340,15 @@ class Intake:
                         else 1_000_000 * quiet_s(_modalities(arrived), site=site, settings=quiet_times),
                     )
                 except StudyFullError as error:
-                    refused = too_many_files(item.names[0], error.n_images, self.found_limits)
-                    rejected = [*rejected, *_rejections(item.names + item.copies, refused)]
+                    full = too_many_files(item.names[0], error.n_images, self.found_limits)
+                    refused = [*refused, *refused_late(item, full, stored)]
                     continue
+                names = item.names + item.copies
+                if receipt.duplicates:
+                    refused = [*refused, *duplicates_of(item, receipt.duplicates, stored)]
+                    arrived, names = without(arrived, item, receipt.duplicates)  # noqa: PLW2901
+                    if not names:
+                        continue
                 consent = say_on_arrival(connection, said, site=site, key=receipt.study_key)
                 receipts.append((arrived, receipt, consent))
                 known = keep_findings(
@@ -314,30 +361,41 @@ class Intake:
                     now_us=moment,
                 )
                 taken[receipt.study_key] = replace(
-                    _together(taken.get(receipt.study_key), receipt, item.names + item.copies),
+                    _together(taken.get(receipt.study_key), receipt, names),
                     consent=consent,
                     findings=known,
                 )
-            if not taken:
-                raise self._nothing_taken(rejected)
+            rejected = self._keep(connection, refused, stored, site=site, who=who, door=door, at_us=moment)
             outcome = Outcome(tuple(taken.values()), tuple(rejected[:_MAX_NAMED]), len(rejected))
-            if key is not None:
+            if key is not None and taken:
                 given = GivenAnswer(fingerprint, _OUTCOME.dump_python(outcome, mode="json"))
                 keep_answer(connection, given, site=site, key=key, now_us=moment)
             act.record(
                 *received_studies(receipts, outcome.rejected, site=site, who=who, door=door, at_us=moment)
             )
             add_events(connection, [event for _, receipt, _ in receipts for event in receipt.events])
+            if not taken:
+                nothing = _nothing_taken(outcome)
+                act.record(refused_upload(nothing, site=site, who=who, door=door, at_us=moment))
         return outcome
 
-    def _nothing_taken(self, rejected: Sequence[Rejection]) -> ServiceError:
-        self._count(rejected)
-        named = "each" if len(rejected) <= _MAX_NAMED else f"the first {_MAX_NAMED:,} of {len(rejected):,}"
-        return ServiceError(
-            Problem.NOTHING_TAKEN,
-            f"No file of the upload could be taken; {named} is named with its reason.",
-            rejected[:_MAX_NAMED],
-        )
+    def _keep(
+        self,
+        connection: "Connection",
+        refused: Sequence[Refused],
+        stored: Mapping[Path, StoredObject],
+        *,
+        site: str,
+        who: Who,
+        door: str,
+        at_us: int,
+    ) -> list[Rejection]:
+        """Write down what is refused, and give a line for each file of it."""
+        if door == Door.QUARANTINE:
+            return lines_of(refused, {})
+        arrived = Arrived(door, who.name, who.address, at_us)
+        refusals = [one.refusal for one in refused]
+        return lines_of(refused, keep(connection, refusals, stored, self.quota, arrived, site=site))
 
     def _count(self, rejected: Sequence[Rejection]) -> None:
         self.rejections.update(line.reason for line in rejected)
@@ -352,8 +410,14 @@ def _repeated(given: GivenAnswer, fingerprint: str, *, key: str) -> Outcome:
     return replace(_OUTCOME.validate_python(given.answer), is_repeat=True)
 
 
-def _rejections(names: Sequence[str], error: ImageError) -> list[Rejection]:
-    return [Rejection(name, error.reason, error.problem, error.remedy) for name in names]
+def _nothing_taken(outcome: Outcome) -> ServiceError:
+    n_rejected = outcome.n_rejected
+    named = "each" if n_rejected <= _MAX_NAMED else f"the first {_MAX_NAMED:,} of {n_rejected:,}"
+    return ServiceError(
+        Problem.NOTHING_TAKEN,
+        f"No file of the upload could be taken; {named} is named with its reason.",
+        outcome.rejected,
+    )
 
 
 def _together(before: TakenStudy | None, receipt: Receipt, names: tuple[str, ...]) -> TakenStudy:
@@ -401,10 +465,14 @@ def _arrived(item: Accepted, stored: dict[Path, StoredObject], priority: str, mo
 
 def _listing(study: Study, moment_us: int) -> StudyListing:
     """Give what a study is searched for by; a photograph is of the time when it came in."""
-    if not all(isinstance(frame.instance.reader, PhotoReader) for frame in study.frames):
+    if not _is_photograph(study):
         return study.listing
     moment = from_us(moment_us)
     return StudyListing(moment.strftime("%Y%m%d"), moment.strftime("%H%M%S.%f"), "+0000")
+
+
+def _is_photograph(study: Study) -> bool:
+    return all(isinstance(frame.instance.reader, PhotoReader) for frame in study.frames)
 
 
 def _arrived_instance(instance: Instance, series: Series, item: StoredObject, name: str) -> ArrivedInstance:

@@ -8,6 +8,16 @@ from pathlib import Path
 
 _BUSY_S = 30.0
 
+_REFERENCED = (
+    "SELECT o.sha256, o.n_bytes FROM objects o WHERE "
+    "EXISTS (SELECT 1 FROM instances i WHERE i.sha256 = o.sha256){} ORDER BY o.sha256"
+)
+# A copy of an earlier version has no quarantine.
+_OR_IN_QUARANTINE = (
+    " OR EXISTS (SELECT 1 FROM quarantine q WHERE q.object = o.sha256)"
+    " OR EXISTS (SELECT 1 FROM quarantine q WHERE q.corrected = o.sha256)"
+)
+
 
 def copy_sqlite(source: Path, target: Path) -> None:
     """Copy a database as it stands at one moment, by SQLite's own online backup.
@@ -53,12 +63,12 @@ def schema_of(copy: Path) -> str | None:
 
 
 def referenced_objects(copy: Path) -> Iterator[tuple[str, int]]:
-    """Give the name and size of every object that a copy's images refer to, in the order of their names."""
-    query = (
-        "SELECT o.sha256, o.n_bytes FROM objects o WHERE EXISTS "
-        "(SELECT 1 FROM instances i WHERE i.sha256 = o.sha256) ORDER BY o.sha256"
-    )
+    """Give name and size of every object that a copy's rows refer to, in the order of their names."""
     with _read(copy) as connection:
+        has_quarantine = connection.execute(
+            "SELECT 1 FROM sqlite_master WHERE name = 'quarantine'"
+        ).fetchone()
+        query = _REFERENCED.format(_OR_IN_QUARANTINE if has_quarantine else "")
         for sha256, n_bytes in connection.execute(query):
             yield str(sha256), int(n_bytes)
 

@@ -8,8 +8,9 @@ complete (:mod:`serving.store.arrivals`).
 
 import hashlib
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
@@ -109,6 +110,8 @@ class Receipt:
     `waits_until_us` is the moment until which more are waited for, None if it is complete, and then `ending`
     says why, if that is new. `is_late` says that images came after it had been complete. `events` are what
     happened, to be written at the end of the transaction (:func:`serving.store.events.add_events`).
+
+    `duplicates` were not: each has the SOP Instance UID of an image that is there, and other bytes.
     """
 
     study_key: str
@@ -120,10 +123,20 @@ class Receipt:
     ending: Ending | None = None
     is_late: bool = False
     events: tuple[StudyEvent, ...] = ()
+    duplicates: tuple[ArrivedInstance, ...] = ()
 
 
-def hold(connection: Connection, arrived: Sequence[ArrivedStudy], *, site: str, now_us: int) -> None:
+def hold(
+    connection: Connection,
+    arrived: Sequence[ArrivedStudy],
+    *,
+    site: str,
+    now_us: int,
+    beside: Mapping[str, int] = MappingProxyType({}),
+) -> None:
     """Take every turn that writing some studies down needs, before the first is written.
+
+    `beside` are the sizes of objects, by hash, that other rows of the same transaction will refer to.
 
     Where writers work side by side, two senders of the same study then come one after the other, and those of
     several studies cannot wait for each other.
@@ -135,8 +148,9 @@ def hold(connection: Connection, arrived: Sequence[ArrivedStudy], *, site: str, 
     patients_of = [item.patient for item in arrived if item.patient is not None]
     names |= {f"patient\0{site}\0{one.issuer}\0{one.identifier}" for one in patients_of}
     take_turns_at(connection, names)
-    if len(arrived) > 1:  # each study by itself has its objects in order; so do all of them then
-        _insert_objects(connection, [image for item in arrived for image in item.instances], now_us=now_us)
+    if len(arrived) > 1 or beside:  # each study by itself has its objects in order; so do all of them then
+        images = {image.sha256: image.n_bytes for item in arrived for image in item.instances}
+        write_objects(connection, images | dict(beside), now_us=now_us)
 
 
 class StudyFullError(Exception):
@@ -188,11 +202,15 @@ def record(
     if known is not None and _is_of_another(connection, arrived.patient, known.patient_id):
         arrived = replace(arrived, uid=_uid_for(arrived))
         known = _known(connection, arrived.uid, site=site)
-    new = _new_instances(connection, arrived.instances, study_id=None if known is None else known.id)
+    new, duplicates = _new_instances(
+        connection, arrived.instances, study_id=None if known is None else known.id
+    )
+    if known is not None and duplicates and len(duplicates) == len(arrived.instances):
+        return Receipt(known.key, arrived.uid, known.state, known.n_images, 0, duplicates=duplicates)
     if (n_images := len(new) + (known.n_images if known else 0)) > max_images:
         raise StudyFullError(n_images)
     if known is None:
-        return _record_new(
+        receipt = _record_new(
             connection,
             arrived,
             new,
@@ -200,15 +218,17 @@ def record(
             place_unscored=place_unscored,
             enqueue=enqueue,
         )
-    return _record_more(
-        connection,
-        arrived,
-        known,
-        new,
-        _Arrival(site, now_us, quiet_us),
-        place_unscored=place_unscored,
-        enqueue=enqueue,
-    )
+    else:
+        receipt = _record_more(
+            connection,
+            arrived,
+            known,
+            new,
+            _Arrival(site, now_us, quiet_us),
+            place_unscored=place_unscored,
+            enqueue=enqueue,
+        )
+    return replace(receipt, duplicates=duplicates) if duplicates else receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,23 +431,26 @@ def _patient_id(connection: Connection, patient: ArrivedPatient | None, *, site:
 
 def _new_instances(
     connection: Connection, arrived: Sequence[ArrivedInstance], *, study_id: int | None
-) -> dict[str, ArrivedInstance]:
-    """Give the images that the study does not have yet, by the UID under which each is kept."""
+) -> tuple[dict[str, ArrivedInstance], tuple[ArrivedInstance, ...]]:
+    """Give the images that the study does not have yet, by their UID, and those whose UID another has.
+
+    Images that an earlier version kept under a UID made of their hash are known by it.
+    """
     stored: dict[str, str] = {}
     if study_id is not None:
         uids = {item.sop_instance_uid for item in arrived} | {_uid_of(item) for item in arrived}
         query = _STORED if len(uids) > _UIDS_A_QUERY else _STORED_AMONG
         stored = dict(connection.execute(query, {"study_id": study_id, "uids": list(uids)}).all())
     new: dict[str, ArrivedInstance] = {}
+    duplicates: list[ArrivedInstance] = []
     for item in arrived:
         uid = item.sop_instance_uid
-        if stored.get(uid, item.sha256) != item.sha256:
-            # Another image under the same UID breaks the standard, yet refusing it could hide the finding.
-            uid = _uid_of(item)
         if uid not in stored:
             stored[uid] = item.sha256
             new[uid] = item
-    return new
+        elif item.sha256 not in {stored[uid], stored.get(_uid_of(item))}:
+            duplicates.append(item)
+    return new, tuple(duplicates)
 
 
 def _uid_of(item: ArrivedInstance) -> str:
@@ -439,7 +462,7 @@ def _insert_instances(
 ) -> None:
     if not new:
         return
-    _insert_objects(connection, new.values(), now_us=now_us)
+    write_objects(connection, {item.sha256: item.n_bytes for item in new.values()}, now_us=now_us)
     one_of = {item.series_uid: item for item in new.values()}
     connection.execute(
         insert_unless_there(connection, series),
@@ -479,9 +502,10 @@ def _insert_instances(
     )
 
 
-def _insert_objects(connection: Connection, items: Collection[ArrivedInstance], *, now_us: int) -> None:
+def write_objects(connection: Connection, n_bytes: Mapping[str, int], *, now_us: int) -> None:
     """Write down which objects there are, always in the same order: none waits for one who waits for it."""
-    n_bytes = {item.sha256: item.n_bytes for item in items}
+    if not n_bytes:
+        return
     rows = [{"sha256": sha256, "n_bytes": n_bytes[sha256], "stored_at": now_us} for sha256 in sorted(n_bytes)]
     connection.execute(insert_unless_there(connection, objects), rows)
 

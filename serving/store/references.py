@@ -1,14 +1,18 @@
-"""Which objects the images refer to: what the collection asks before it takes one away."""
+"""Which objects the images and the quarantine refer to: what the collection asks before it takes one away."""
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, distinct, func, select
+from sqlalchemy import Connection, delete, distinct, func, select, union
 
+from serving.store.quarantine_tables import quarantine
 from serving.store.tables import instances, objects
 from serving.store.turns import Turn, take_turn
 
 # SQLite before 3.32 takes 999 values.
-_HASHES_A_QUERY = 500
+_HASHES_A_QUERY = 300
+
+# Every column that names an object.
+_REFERRING = (instances.c.sha256, quarantine.c.object, quarantine.c.corrected)
 
 
 def hold_references(connection: Connection) -> None:
@@ -22,24 +26,25 @@ def hold_objects(connection: Connection) -> None:
 
 
 def unreferenced(connection: Connection, sha256s: Sequence[str]) -> list[str]:
-    """Give those of some hashes that no image of any site has."""
+    """Give those of some hashes that no image of any site has, and nothing in the quarantine."""
     found: list[str] = []
     for start in range(0, len(sha256s), _HASHES_A_QUERY):
         part = sha256s[start : start + _HASHES_A_QUERY]
-        query = select(instances.c.sha256).where(instances.c.sha256.in_(part)).distinct()
+        query = union(*(select(column).where(column.in_(part)) for column in _REFERRING))
         known = set(connection.execute(query).scalars())
         found.extend(sha256 for sha256 in part if sha256 not in known)
     return found
 
 
 def forget_object(connection: Connection, sha256: str) -> None:
-    """Remove the row of an object that no image refers to."""
+    """Remove the row of an object that nothing refers to."""
     connection.execute(delete(objects).where(objects.c.sha256 == sha256))
 
 
 def count_referenced(connection: Connection) -> int:
-    """Give how many objects the images of all sites refer to."""
-    return connection.execute(select(func.count(distinct(instances.c.sha256)))).scalar_one()
+    """Give how many objects the images and the quarantine of all sites refer to."""
+    referred = union(*(select(column.label("sha256")) for column in _REFERRING)).subquery()
+    return connection.execute(select(func.count(distinct(referred.c.sha256)))).scalar_one()
 
 
 def newest_objects(connection: Connection, *, limit: int) -> list[str]:

@@ -167,7 +167,7 @@ def _traversal() -> bytes:
         ("huge.png", _huge_png(), "too-many-pixels"),
     ],
 )
-def test_a_bad_file_is_refused_with_its_code_and_leaves_nothing_behind(
+def test_a_bad_file_is_refused_with_its_code_and_leaves_nothing_but_its_bytes_behind(
     service: Service, tmp_path: Path, name: str, content: bytes, reason: str
 ) -> None:
     answer = service.client.post("/api/v1/studies", files={"files": (name, content)})
@@ -178,7 +178,8 @@ def test_a_bad_file_is_refused_with_its_code_and_leaves_nothing_behind(
     assert [(line["file"], line["reason"]) for line in problem["rejected"]] == [(name, reason)]
     assert all(line["problem"] and line["remedy"] for line in problem["rejected"])
     assert list((tmp_path / "spool").iterdir()) == []
-    assert [path for path in (tmp_path / "objects").rglob("*") if path.is_file()] == []
+    kept = [path.read_bytes() for path in (tmp_path / "objects").rglob("*") if path.is_file()]
+    assert kept == ([content] if content else [])  # in the quarantine
     assert f'reason="{reason}"' in service.client.get("/metrics").text
 
 

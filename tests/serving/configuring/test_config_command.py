@@ -44,6 +44,7 @@ def test_good_settings_are_tried_and_told_line_by_line(tmp_path: Path, home: Pat
         "ok   objects",
         "ok   models",
         "ok   policy",
+        "ok   admission",
         "ok   port",
     ]
     assert "sqlite 3." in lines[2]

@@ -276,18 +276,16 @@ def test_an_image_kept_under_another_uid_is_given_under_it(tmp_path: Path) -> No
     with in_process(tmp_path) as service:
         (path,) = send_ct(service, tmp_path / "ct", n_slices=1)
         other = pydicom.dcmread(path)
-        other.ImageComments = "another image under the same UID"
+        other.PatientID = "P2"  # a study of that UID is another patient's
         buffer = io.BytesIO()
         other.save_as(buffer)
-        upload(service, [("b.dcm", buffer.getvalue())])
-        parts = _get(service, f"{BASE}/studies/{STUDY}")
-        assert parts[0][1] == path.read_bytes()
-        given = [pydicom.dcmread(io.BytesIO(content)) for _, content in parts]
-        listed = [
-            model["00080018"]["Value"][0]
-            for model in service.client.get(f"{BASE}/studies/{STUDY}/metadata").json()
-        ]
-        assert [one.SOPInstanceUID for one in given] == listed
-        assert len(set(listed)) == 2
-        assert given[1].ImageComments == other.ImageComments
-        assert given[1].PixelData == other.PixelData
+        (study,) = upload(service, [("b.dcm", buffer.getvalue())])
+        assert study["uid"] != STUDY
+        ((_, first),) = _get(service, f"{BASE}/studies/{STUDY}")
+        assert first == path.read_bytes()
+        ((_, content),) = _get(service, f"{BASE}/studies/{study['uid']}")
+        given = pydicom.dcmread(io.BytesIO(content))
+        (model,) = service.client.get(f"{BASE}/studies/{study['uid']}/metadata").json()
+        assert given.StudyInstanceUID == model["0020000D"]["Value"][0] == study["uid"]
+        assert given.PatientID == "P2"
+        assert given.PixelData == other.PixelData

@@ -86,7 +86,7 @@ def test_an_instance_twice_in_one_request_is_answered_twice_and_stored_once(
     assert (answer.status_code, len(_items(answer, "00081199")), _n_rows(service)) == (200, 2, 1)
 
 
-def test_other_bytes_under_a_known_uid_are_kept_beside_and_the_answer_says_so(
+def test_other_bytes_under_a_known_uid_fail_as_a_duplicate_and_overwrite_nothing(
     service: Service, tmp_path: Path
 ) -> None:
     (path,) = ct(tmp_path / "ct", n_slices=1)
@@ -96,10 +96,9 @@ def test_other_bytes_under_a_known_uid_are_kept_beside_and_the_answer_says_so(
     buffer = io.BytesIO()
     other.save_as(buffer)
     answer = _post(service, body_of([buffer.getvalue()]))
-    assert answer.status_code == 202
-    (reference,) = _items(answer, "00081199")
-    assert reference["00081196"]["Value"] == [0xB000]
-    assert reference["00081155"]["Value"] != [INSTANCE]
+    assert answer.status_code == 409
+    (failed,) = _items(answer, "00081198")
+    assert (failed["00081197"]["Value"], failed["00081155"]["Value"]) == ([0x0111], [INSTANCE])
     first = service.client.get(PATH, headers={"accept": "application/dicom"})
     assert first.content == path.read_bytes()
 

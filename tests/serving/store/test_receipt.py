@@ -2,6 +2,7 @@ from dataclasses import replace
 
 from sqlalchemy import func, select
 
+from data.dicom.writing import uid_of_digest
 from serving.store import queue
 from serving.store.jobs import Job, begin, end
 from serving.store.queue import Placement
@@ -67,12 +68,26 @@ def test_a_priority_only_ever_rises_and_counts_at_once(place: Place) -> None:
         assert found.placement.due_at_us == 15 * MINUTE_US
 
 
-def test_two_images_under_one_uid_are_both_kept(place: Place) -> None:
+def test_other_bytes_under_a_known_uid_overwrite_nothing_and_change_nothing(place: Place) -> None:
+    other = image("a", content="other bytes")
     with opened(place) as database, database.writing() as connection:
-        receive(connection, study("s", image("a")))
-        other = receive(connection, study("s", image("a", content="other bytes")))
-        repeated = receive(connection, study("s", image("a", content="other bytes")))
-        assert (other.n_new, other.n_images, repeated.n_new) == (1, 2, 0)
+        first = receive(connection, study("s", image("a")))
+        alone = receive(connection, study("s", other, priority="stat"))
+        assert (alone.n_new, alone.n_images, alone.duplicates) == (0, 1, (other,))
+        found = find_study(connection, scope=LOCAL, key=first.study_key)
+        assert found is not None
+        assert (found.priority, found.revision) == ("routine", 1)
+        beside = receive(connection, study("s", other, image("b")))
+        assert (beside.n_new, beside.n_images, beside.duplicates) == (1, 2, (other,))
+
+
+def test_what_an_earlier_version_kept_under_a_uid_of_its_hash_is_known_by_it(place: Place) -> None:
+    other = image("a", content="other bytes")
+    kept = replace(other, sop_instance_uid=uid_of_digest(bytes.fromhex(other.sha256)))
+    with opened(place) as database, database.writing() as connection:
+        receive(connection, study("s", image("a"), kept))
+        again = receive(connection, study("s", other))
+        assert (again.n_new, again.n_images, again.duplicates) == (0, 2, ())
 
 
 def test_two_patients_under_one_study_uid_are_two_studies(place: Place) -> None:

@@ -1,0 +1,1 @@
+"""What could not be taken: kept with its reason, shown, corrected, taken in again or discarded."""
