@@ -33,6 +33,7 @@ from serving.identity.gate import Gate
 from serving.identity.own_account import OwnAccounts
 from serving.identity.permissions import PERMISSIONS, PUBLIC, Address, Rule
 from serving.identity.proxies import TrustedProxies
+from serving.identity.renewed_proof import RenewedProof
 from serving.intake import endpoints as intake_endpoints
 from serving.intake.service import Intake
 from serving.operations import control_endpoints
@@ -41,8 +42,9 @@ from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.problems import RESPONSES, answer_with_problems
 from serving.protection import Protection
-from serving.reading import claim_endpoints
+from serving.reading import claim_endpoints, code_endpoints, read_endpoints
 from serving.reading.claims import Claims
+from serving.reading.reads import Reads
 from serving.studies import endpoints as studies_endpoints
 from serving.studies.service import Studies
 from serving.telemetry.access import Access
@@ -171,6 +173,7 @@ def create_app(
     studies: Studies,
     consents: Consents,
     claims: Claims,
+    reads: Reads,
     dicomweb: DicomWeb,
     operations: Operations,
     administration: Administration,
@@ -221,6 +224,9 @@ def create_app(
     app.include_router(studies_endpoints.build_router(studies))
     app.include_router(consents_endpoints.build_router(consents))
     app.include_router(claim_endpoints.build_router(claims))
+    proof = RenewedProof(accounts, reads.terms.proof_s)
+    app.include_router(read_endpoints.build_router(reads, proof))
+    app.include_router(code_endpoints.build_router(reads.codes))
     app.include_router(operations_endpoints.build_router(operations, manners.figures.registry))
     app.include_router(store_endpoints.build_router(intake))
     app.include_router(search_endpoints.build_router(dicomweb))

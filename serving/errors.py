@@ -38,6 +38,12 @@ class Problem(StrEnum):
     READ_ELSEWHERE = "read-elsewhere"
     TOO_MANY_CLAIMS = "too-many-claims"
     CLAIM_NEEDED = "claim-needed"
+    CLAIM_EXPIRED = "claim-expired"
+    VERSION_STALE = "version-stale"
+    STUDY_CHANGED = "study-changed"
+    READ_INCOMPLETE = "read-incomplete"
+    CODE_UNKNOWN = "code-unknown"
+    PROOF_NEEDED = "proof-needed"
     UNKNOWN_HOST = "unknown-host"
     NOT_FOUND = "not-found"
     NOT_ACCEPTABLE = "not-acceptable"
@@ -86,6 +92,12 @@ STATUS_OF_PROBLEM: Mapping[Problem, int] = {
     Problem.READ_ELSEWHERE: HTTPStatus.FORBIDDEN,
     Problem.TOO_MANY_CLAIMS: HTTPStatus.CONFLICT,
     Problem.CLAIM_NEEDED: HTTPStatus.CONFLICT,
+    Problem.CLAIM_EXPIRED: HTTPStatus.CONFLICT,
+    Problem.VERSION_STALE: HTTPStatus.PRECONDITION_FAILED,
+    Problem.STUDY_CHANGED: HTTPStatus.CONFLICT,
+    Problem.READ_INCOMPLETE: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Problem.CODE_UNKNOWN: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Problem.PROOF_NEEDED: HTTPStatus.FORBIDDEN,
     Problem.UNKNOWN_HOST: HTTPStatus.MISDIRECTED_REQUEST,
     Problem.NOT_FOUND: HTTPStatus.NOT_FOUND,
     Problem.NOT_ACCEPTABLE: HTTPStatus.NOT_ACCEPTABLE,

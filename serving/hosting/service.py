@@ -41,6 +41,8 @@ from serving.operations.storage import StorageCheck
 from serving.quarantine.admission import read_admission
 from serving.quarantine.keeping import Quota
 from serving.reading.claims import Claims
+from serving.reading.codes import ValueSet
+from serving.reading.reads import Reads
 from serving.reading.terms import ReadingTerms
 from serving.scoring.durable import JobQueue, make_tables
 from serving.scoring.providers import execution_providers
@@ -192,6 +194,12 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             worklist=Worklist(database, trail),
             consents=Consents(database, trail),
             claims=Claims(database, trail, reading_terms(settings)),
+            reads=Reads(
+                database,
+                trail,
+                ValueSet.of(artifact.card for artifact in registry.artifacts()),
+                reading_terms(settings),
+            ),
             studies=Studies(database, renderer, trail),
             dicomweb=dicomweb,
             operations=operations,

@@ -217,6 +217,30 @@ class OwnAccounts:
             act.record(self.signing_in.event(Action.LOGGED_OUT, visitor, person, details))
         return n_ended
 
+    def prove(self, visitor: Visitor, caller: Caller, *, password: str | None, code: str | None) -> None:
+        """Have somebody who is signed in prove again that it is them, by the password or else by a code.
+
+        Raises
+        ------
+        SignInRefusedError
+            `PASSWORD_WRONG`, `CODE_WRONG`, `CODE_AGAIN`, or `BLOCKED` after too many tries.
+        """
+        person = self.person_of(caller)
+        if password is not None:
+            self._check_present(visitor, person, password, Action.DECIDED)
+            return
+        things = [("factor", person.key)]
+        now = self.signing_in.clock()
+        self.signing_in.tries.begin(things, now_us=now)
+        try:
+            self.signing_in.factors.check(person, code or "")
+        except SignInRefusedError:
+            refused = {"what": "second factor"}
+            event = self.signing_in.event(Action.DECIDED, visitor, person, refused, Result.REFUSED)
+            self.signing_in.trail.note(event)
+            raise
+        self.signing_in.tries.take_back(things, now_us=now)
+
     def person_of(self, caller: Caller) -> Person:
         """Give whose account it is."""
         with self.signing_in.database.reading() as connection:

@@ -108,6 +108,11 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("POST", "/api/v1/studies/{study}/claim/take-over"): _only(Role.SUPERVISOR),
     ("GET", "/api/v1/studies/{study}/claim"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
     ("GET", "/api/v1/claims"): _only(Role.READER),
+    ("GET", "/api/v1/studies/{study}/read"): _only(Role.READER),
+    ("PUT", "/api/v1/studies/{study}/read"): _only(Role.READER, needs_licence=True),
+    ("POST", "/api/v1/studies/{study}/read/sign"): _only(Role.READER, needs_licence=True),
+    ("GET", "/api/v1/studies/{study}/reads"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
+    ("GET", "/api/v1/codes"): _only(*_PEOPLE, Role.SERVICE, token_scope=TokenScope.READ),
     # the same by the standard
     **{
         ("GET", path): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ)

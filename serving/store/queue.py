@@ -18,11 +18,13 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    false,
     func,
     select,
     true,
     tuple_,
     union_all,
+    update,
 )
 
 from serving.store.tables import instances, key_images, patients, queue_entries, scores, studies
@@ -117,6 +119,28 @@ def place_no_later(
         return None
     place(connection, site=site, study_id=study_id, placement=placement)
     return before if placement.due_at_us != before.due_at_us else None
+
+
+def leave_queue(connection: Connection, *, site: str, study_id: int) -> None:
+    """Take a study that was read out of the queue."""
+    connection.execute(
+        update(queue_entries)
+        .where(queue_entries.c.site_id == site, queue_entries.c.study_id == study_id)
+        .values(is_waiting=False, reopened_at=None)
+    )
+
+
+def wait_again(connection: Connection, *, site: str, study_id: int, now_us: int) -> None:
+    """Put a study that was read back into the queue, as something new came; one that waits is left."""
+    connection.execute(
+        update(queue_entries)
+        .where(
+            queue_entries.c.site_id == site,
+            queue_entries.c.study_id == study_id,
+            queue_entries.c.is_waiting == false(),
+        )
+        .values(is_waiting=True, reopened_at=now_us)
+    )
 
 
 def placement_of(connection: Connection, *, site: str, study_id: int) -> Placement:

@@ -41,6 +41,7 @@ class StudyAtHand:
     site: str
     modality: str
     revision: int
+    n_images: int
     state: str
     tier: str
     due_at_us: int
@@ -90,6 +91,7 @@ def _at_hand(
         site=study.site_id,
         modality=study.modality,
         revision=study.revision,
+        n_images=study.n_images,
         state=study.state,
         tier=place.tier,
         due_at_us=place.due_at,

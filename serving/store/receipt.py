@@ -21,7 +21,7 @@ from serving.store.arrivals import Ending, Wait, begin_wait, end_wait, wait_of, 
 from serving.store.events import Happening, StudyEvent
 from serving.store.jobs import Enqueue, Job, open_job
 from serving.store.listings import ListedStudy, as_integer_string, list_study
-from serving.store.queue import Placement, place, place_no_later
+from serving.store.queue import Placement, place, place_no_later, wait_again
 from serving.store.references import hold_references
 from serving.store.tables import instances, objects, patients, series, studies
 from serving.store.turns import is_shared_by_writers, take_turns_at
@@ -317,6 +317,8 @@ def _record_more(
             facts = {"due_at_us": placement.due_at_us, "tier": placement.tier}
             facts |= {"due_before_us": before.due_at_us}
             events.append(arrival.event(known.id, Happening.RE_RANKED, **facts))
+    if new:
+        wait_again(connection, site=site, study_id=known.id, now_us=now_us)
     state = known.state
     changes: dict[str, object] = {"priority": priority, "n_images": n_images}
     changes |= {name: getattr(arrived, name) for name in _CONTEXT_FIELDS if getattr(known, name) is None}

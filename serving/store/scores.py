@@ -1,6 +1,6 @@
 """What models said of a study: one score a revision and model version, with its key images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
 
@@ -31,7 +31,7 @@ class StoredScore:
 
     `probabilities` holds for each class its key, both names, probability and whether it is a finding;
     `operating_point` its name, the findings that reach it and what of the patient counted; `unread` the
-    files that were left out.
+    files that were left out; `id` names it among the stored ones.
     """
 
     model_name: str
@@ -47,6 +47,7 @@ class StoredScore:
     unread: list[str]
     key_images: tuple[StoredKeyImage, ...]
     scored_at_us: int
+    id: int | None = field(default=None, compare=False)
 
 
 def record_score(
@@ -91,6 +92,15 @@ def record_score(
     return True
 
 
+def class_keys_of(connection: Connection, *, scope: Scope, study_id: int, score_id: int) -> list[str] | None:
+    """Give the keys of the classes that a score of a study speaks of, None if it is none of that study."""
+    query = select(scores.c.probabilities).where(
+        within(scope, scores.c.site_id), scores.c.study_id == study_id, scores.c.id == score_id
+    )
+    found: list[dict[str, object]] | None = connection.execute(query).scalar_one_or_none()
+    return None if found is None else [str(line["key"]) for line in found]
+
+
 def newest_score(connection: Connection, *, scope: Scope, study_id: int) -> StoredScore | None:
     """Give the last score of a study, None if it has none or is not in the scope."""
     row = connection.execute(
@@ -121,4 +131,5 @@ def newest_score(connection: Connection, *, scope: Scope, study_id: int) -> Stor
             for image in images
         ),
         scored_at_us=row.scored_at,
+        id=row.id,
     )

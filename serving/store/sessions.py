@@ -105,6 +105,19 @@ def touch_session(connection: Connection, session_id: int, *, now_us: int) -> No
     connection.execute(update(sessions).where(sessions.c.id == session_id).values(last_seen_at=now_us))
 
 
+def last_proof_us(connection: Connection, key: str) -> int | None:
+    """Give when the owner of a session last proved who they are; None if it has ended."""
+    query = select(func.coalesce(sessions.c.proved_at, sessions.c.created_at)).where(
+        sessions.c.key == key, sessions.c.ended_at.is_(None)
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
+def prove_session(connection: Connection, key: str, *, now_us: int) -> None:
+    """Write down that the owner of a session proved again who they are."""
+    connection.execute(update(sessions).where(sessions.c.key == key).values(proved_at=now_us))
+
+
 def end_session(connection: Connection, session_id: int, *, now_us: int) -> None:
     """End one session."""
     connection.execute(

@@ -86,6 +86,14 @@ def find_uid(connection: Connection, *, scope: Scope, key: str) -> tuple[str, st
     return None if row is None else (row.uid, row.site_id)
 
 
+def frames_of(connection: Connection, *, scope: Scope, study_id: int) -> dict[str, int]:
+    """Give how many frames each image of a study has, by its SOP Instance UID."""
+    query = select(instances.c.sop_instance_uid, instances.c.n_frames).where(
+        within(scope, instances.c.site_id), instances.c.study_id == study_id
+    )
+    return dict(connection.execute(query).all())
+
+
 def find_by_id(connection: Connection, study_id: int) -> StoredStudy:
     """Give a study, of whatever site, for those who score it."""
     found = _find(connection, studies.c.id == study_id)

@@ -62,6 +62,7 @@ class ContextUsed(BaseModel):
 class Score(BaseModel):
     """What a model said of a study."""
 
+    id: int | None = Field(description="What a reader's signature names as the score that was shown.")
     scored_at: datetime
     model: ModelUsed
     operating_point: OperatingPointUsed
@@ -94,6 +95,7 @@ class StudyDetail(BaseModel):
     id: str
     url: str
     uid: str
+    revision: int = Field(description="Grows with every image or fact that comes; a signature names it.")
     state: State
     reason: str | None = Field(description="The code of what went wrong, for an abstained or failed study.")
     problem: str | None
@@ -133,6 +135,7 @@ class StudyDetail(BaseModel):
                 "id": study.key,
                 "url": f"/api/v1/studies/{study.key}",
                 "uid": study.uid,
+                "revision": study.revision,
                 "state": study.state,
                 "reason": study.reason,
                 "problem": study.problem,
@@ -167,6 +170,7 @@ def score_of(score: StoredScore, *, language: Language) -> Score:
     name = "name_zh" if language is Language.CHINESE else "name_en"
     return Score.model_validate(
         {
+            "id": score.id,
             "scored_at": from_us(score.scored_at_us),
             "model": {
                 "name": score.model_name,

@@ -37,6 +37,8 @@ from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.operations.storage import StorageCheck
 from serving.reading.claims import Claims
+from serving.reading.codes import ValueSet
+from serving.reading.reads import Reads
 from serving.reading.terms import ReadingTerms
 from serving.scoring.pipeline import Pipeline
 from serving.scoring.recording import Recorder
@@ -190,6 +192,7 @@ def in_process(
         worklist=Worklist(database, trail),
         consents=Consents(database, trail),
         claims=Claims(database, trail, reading_terms),
+        reads=Reads(database, trail, ValueSet.of(one.card for one in registry.artifacts()), reading_terms),
         studies=Studies(database, renderer, trail),
         dicomweb=DicomWeb(database, objects, trail, renderer),
         operations=operations,

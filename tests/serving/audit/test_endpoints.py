@@ -31,6 +31,7 @@ LEAVES_A_ROW = {
     ("POST", "/studies/{study}/consent"): Action.CONSENT_CHANGED,
     ("POST", f"{STUDY}/claim"): Action.CLAIMED,
     ("GET", f"{STUDY}/claim"): Action.VIEWED_STUDY,
+    ("GET", f"{STUDY}/reads"): Action.VIEWED_STUDY,
     ("GET", f"{FRAME}/rendered"): Action.VIEWED_IMAGE,
     ("GET", f"{FRAME}/thumbnail"): Action.VIEWED_IMAGE,
 }
@@ -59,6 +60,10 @@ SHOWS_NO_STUDY = {
     ("POST", f"{STUDY}/claim/take-over"): "a claim that passes to another",
     ("DELETE", f"{STUDY}/claim"): "a claim that ends",
     ("GET", "/api/v1/claims"): "the caller's own claims",
+    ("GET", f"{STUDY}/read"): "a draft; its row is tested with the drafts, as that of its save",
+    ("PUT", f"{STUDY}/read"): "a draft, saved",
+    ("POST", f"{STUDY}/read/sign"): "a read; its row is tested with signing",
+    ("GET", "/api/v1/codes"): "codes of diagnoses, of nobody",
     ("GET", "/api/v1/operations/workers"): "who scores",
     ("GET", "/api/v1/users"): "people who may sign in",
     ("POST", "/api/v1/users"): "somebody new; their row is tested with the people, as the others of users",

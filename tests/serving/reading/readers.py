@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
+from data.phantoms import write_sample_studies
 from serving.identity.caller import Role
 from serving.reading.terms import ReadingTerms
 from serving.store.audit_chain import AuditRow
@@ -85,6 +86,12 @@ class ReadingRoom:
     def rows(self, *actions: str) -> list[AuditRow]:
         """Give the rows of the trail that tell of some actions."""
         return [row for row in rows(self.service) if row.action in actions]
+
+
+def slices(folder: Path) -> list[bytes]:
+    """Give the files of a study of several images."""
+    (head,) = write_sample_studies(folder, seed=1, n_skin=0, n_chest=0, n_head=1)
+    return [path.read_bytes() for path in sorted(head.iterdir())[:3]]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from sqlalchemy.sql.selectable import Select
 from serving.store import (
     arrivals,
     assembly_tables,
+    claims,
     consent,
     device_tables,
     devices,
@@ -24,7 +25,9 @@ from serving.store import (
     quarantine,
     quarantine_tables,
     queue,
+    reading_state,
     reading_tables,
+    reads,
     receipt,
     scores,
     search,
@@ -141,12 +144,15 @@ def _fill(connection: Connection, site: str) -> None:
         .where(quarantine_tables.quarantine.c.site_id == site)
         .values(key=done.study_key)
     )
-    score = StoredScore("m", "1", "x", "y", "CPU", {}, [], None, None, False, [], (), 5)
+    score = StoredScore("m", "1", "x", "y", "CPU", {}, [{"key": "mel"}], None, None, False, [], (), 5)
     said = Statement(Consent.TRAINING, "local", 5)
     consent.say(connection, said, site=site, study_id=study_id)
     leaving = exports.Candidate(study_id, done.study_key, "1.2", site, said)
     exports.begin(connection, [leaving], purpose=Purpose.TRAINING, by="local", key_fingerprint="ab", now_us=5)
     assert record_score(connection, score, site=site, study_id=study_id, revision=1)
+    whose = {"site": site, "study_id": study_id, "slot": 1, "reader": "ann", "now_us": 5}
+    claims.begin_claim(connection, **whose, transaction_uid="1.2", expires_at_us=9)
+    reads.begin_draft(connection, reads.Decision(), **whose, save_key=None, score_id=None)
 
 
 def _of(connection: Connection, site: str) -> dict[str, Any]:
@@ -164,6 +170,13 @@ def _of(connection: Connection, site: str) -> dict[str, Any]:
         "uids": ["s-image"],
         "title": f"CT_{site}",
         "sought": quarantine.Sought(),
+        "condition": tables.studies.c.id == row.id,
+        "is_held": False,
+        "reader": "ann",
+        "now_us": 6,
+        "score_id": connection.execute(
+            tables.scores.select().where(tables.scores.c.study_id == row.id)
+        ).scalar_one(),
         "page": search.Page(9),
     }
 
@@ -172,6 +185,7 @@ SCOPED: dict[str, Callable[..., object]] = {
     f"{module.__name__.rpartition('.')[2]}.{name}": function
     for module in (
         arrivals,
+        claims,
         consent,
         devices,
         dicom_images,
@@ -179,6 +193,8 @@ SCOPED: dict[str, Callable[..., object]] = {
         exports,
         quarantine,
         queue,
+        reading_state,
+        reads,
         receipt,
         scores,
         search,
