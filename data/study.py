@@ -59,6 +59,31 @@ class Sex(StrEnum):
     OTHER = "O"
 
 
+class Duration(StrEnum):
+    """How long the patient has known what the study is about, in the steps in which people remember."""
+
+    UNDER_1_MONTH = "under-1-month"
+    FROM_1_TO_6_MONTHS = "1-to-6-months"
+    FROM_6_TO_12_MONTHS = "6-to-12-months"
+    FROM_1_TO_5_YEARS = "1-to-5-years"
+    OVER_5_YEARS = "over-5-years"
+    SINCE_BIRTH = "since-birth"
+
+
+class Change(StrEnum):
+    """What has become different of it lately: the signs that a change is asked for by (ABCDE's E)."""
+
+    GREW = "grew"
+    COLOUR = "colour"
+    SHAPE = "shape"
+    BLEEDING = "bleeding"
+    ITCH = "itch"
+    PAIN = "pain"
+    ULCER = "ulcer"
+    SHRANK = "shrank"
+    NONE = "none"
+
+
 class QuantityUnit(StrEnum):
     """What the numbers behind a picture mean (Rescale Type, PS3.3 C.11.1.1.2)."""
 
@@ -71,7 +96,9 @@ class PatientContext:
     """What the sender says of the patient and the question; every field may be absent.
 
     `age_years` is in years, `skin_type` Fitzpatrick's I to VI as 1 to 6, `body_site` a short text in
-    the sender's words or a set's own term. `ignored` says for people what was sent and cannot be so.
+    the sender's words or a set's own term. `duration` and `changes` are those of the lesion or complaint,
+    `change_note` what the list of changes has no word for. `ignored` says for people what was sent and cannot
+    be so.
     """
 
     age_years: float | None = None
@@ -79,6 +106,9 @@ class PatientContext:
     body_site: str | None = None
     skin_type: int | None = None
     clinical_question: str | None = None
+    duration: Duration | None = None
+    changes: tuple[Change, ...] = ()
+    change_note: str | None = None
     ignored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -86,6 +116,8 @@ class PatientContext:
             raise ValueError(f"age_years is {self.age_years}, expected 0 to 130")
         if self.skin_type is not None and not 1 <= self.skin_type <= 6:
             raise ValueError(f"skin_type is {self.skin_type}, expected Fitzpatrick 1 to 6")
+        if Change.NONE in self.changes and len(self.changes) > 1:
+            raise ValueError(f"changes are {', '.join(self.changes)}: none and others exclude each other")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from data.study import PatientContext, Sex
+from data.study import Change, Duration, PatientContext, Sex
 from serving.errors import Problem, ServiceError
 from serving.intake.arrival import Arrival
 from serving.store.uses import Consent
@@ -31,6 +31,12 @@ def _or_whole(value: object) -> object:
     return value.strip().lower() or Arrival.WHOLE if isinstance(value, str) else value
 
 
+def _several(value: object) -> object:
+    if not isinstance(value, str):
+        return value or None
+    return [part for one in value.split(",") if (part := one.strip().lower())] or None
+
+
 class ContextFields(BaseModel):
     """The fields of the form, as they are sent; an empty one is an absent one."""
 
@@ -51,6 +57,32 @@ class ContextFields(BaseModel):
     clinical_question: Annotated[str | None, BeforeValidator(_absent_if_empty)] = Field(
         default=None, max_length=4000, description="What the doctor wants to know."
     )
+    # The names of Duration and of Change; as with Consent below.
+    duration: Annotated[
+        Literal[
+            "under-1-month",
+            "1-to-6-months",
+            "6-to-12-months",
+            "1-to-5-years",
+            "over-5-years",
+            "since-birth",
+        ]
+        | None,
+        BeforeValidator(_absent_if_empty),
+    ] = Field(default=None, description="How long the lesion or complaint is known.")
+    change: Annotated[
+        list[Literal["grew", "colour", "shape", "bleeding", "itch", "pain", "ulcer", "shrank", "none"]]
+        | None,
+        BeforeValidator(_several),
+    ] = Field(
+        default=None,
+        max_length=9,
+        description="What has become different of it lately: several, separated by commas, or the field "
+        "several times; 'none' stands alone.",
+    )
+    change_note: Annotated[str | None, BeforeValidator(_absent_if_empty)] = Field(
+        default=None, max_length=1000, description="What of the change the list has no word for."
+    )
     priority: Annotated[Literal["stat", "urgent", "routine"], BeforeValidator(_or_routine)] = Field(
         default="routine", description="What the doctor asks for; 'stat' counts before every model."
     )
@@ -67,6 +99,13 @@ class ContextFields(BaseModel):
         description="'part': more of the same studies may come; they are scored once their site's quiet time "
         "has passed without an image, their announced number is there, or they are said to be complete.",
     )
+
+    @field_validator("change")
+    @classmethod
+    def _check_none_is_alone(cls, value: list[str] | None) -> list[str] | None:
+        if value and "none" in value and len(set(value)) > 1:
+            raise ValueError("'none' and other changes exclude each other")
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +149,9 @@ def read_context(fields: Mapping[str, object]) -> SenderContext:
             body_site=read.body_site,
             skin_type=read.skin_type,
             clinical_question=read.clinical_question,
+            duration=None if read.duration is None else Duration(read.duration),
+            changes=tuple(change for change in Change if change in (read.change or ())),
+            change_note=read.change_note,
         ),
         read.priority,
         None if read.consent is None else Consent(read.consent),

@@ -459,6 +459,9 @@ def _arrived(item: Accepted, stored: dict[Path, StoredObject], priority: str, mo
         body_site=study.context.body_site,
         skin_type=study.context.skin_type,
         clinical_question=study.context.clinical_question,
+        duration=study.context.duration,
+        changes=",".join(study.context.changes) or None,
+        change_note=study.context.change_note,
         listing=_listing(study, moment_us),
     )
 

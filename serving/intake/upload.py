@@ -91,7 +91,7 @@ class Upload:
     files : list of UploadedFile
         Those that are whole on disk.
     fields : dict of str to str
-        The form's other fields.
+        The form's other fields; one that came several times has its values with commas between.
 
     Raises
     ------
@@ -264,7 +264,9 @@ class Upload:
     def _end_part(self) -> None:
         part = self._part
         if part.stream is None or part.path is None:
-            self.fields[part.name] = part.value.decode("utf-8", "replace").strip()
+            value = part.value.decode("utf-8", "replace").strip()
+            known = self.fields.get(part.name)  # boxes of one name that were ticked
+            self.fields[part.name] = f"{known},{value}" if known and value else value or known or ""
             return
         part.stream.close()
         part.stream = None

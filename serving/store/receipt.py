@@ -30,7 +30,16 @@ from serving.store.upserts import insert_unless_there
 # The doctor's priorities, the most urgent first.
 PRIORITIES = ("stat", "urgent", "routine")
 
-_CONTEXT_FIELDS = ("age_years", "sex", "body_site", "skin_type", "clinical_question")
+_CONTEXT_FIELDS = (
+    "age_years",
+    "sex",
+    "body_site",
+    "skin_type",
+    "clinical_question",
+    "duration",
+    "changes",
+    "change_note",
+)
 
 # SQLite before 3.32 takes 999 values; a study that gets more at a time is read whole.
 _UIDS_A_QUERY = 500
@@ -100,6 +109,9 @@ class ArrivedStudy:
     body_site: str | None = None
     skin_type: int | None = None
     clinical_question: str | None = None
+    duration: str | None = None
+    changes: str | None = None
+    change_note: str | None = None
     listing: StudyListing = field(default_factory=StudyListing)
 
 

@@ -52,6 +52,9 @@ class StoredStudy:
     body_site: str | None
     skin_type: int | None
     clinical_question: str | None
+    duration: str | None
+    changes: tuple[str, ...]
+    change_note: str | None
     placement: Placement
     instances: tuple[StoredInstance, ...]
 
@@ -148,6 +151,9 @@ def _study(
         body_site=row.body_site,
         skin_type=row.skin_type,
         clinical_question=row.clinical_question,
+        duration=row.duration,
+        changes=tuple(row.changes.split(",")) if row.changes else (),
+        change_note=row.change_note,
         placement=placement,
         instances=images,
     )

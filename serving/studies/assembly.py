@@ -10,7 +10,7 @@ from data.dicom.files import is_dicom
 from data.dicom.grouping import read_studies
 from data.errors import ImageError, Reason
 from data.photo import read_photo
-from data.study import Instance, PatientContext, Sex, Study
+from data.study import Change, Duration, Instance, PatientContext, Sex, Study
 from serving.store.objects import ObjectStore
 from serving.store.studies import StoredInstance, StoredStudy
 
@@ -32,6 +32,9 @@ def assemble(stored: StoredStudy, objects: ObjectStore) -> Study:
         body_site=stored.body_site,
         skin_type=stored.skin_type,
         clinical_question=stored.clinical_question,
+        duration=Duration(stored.duration) if stored.duration else None,
+        changes=tuple(Change(one) for one in stored.changes),
+        change_note=stored.change_note,
         ignored=study.context.ignored,
     )
     return replace(study, context=context)

@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
+from data.study import Change, Duration
 from serving.store.scores import StoredKeyImage, StoredScore
 from serving.store.studies import StoredInstance
 from serving.store.times import from_us
@@ -116,6 +117,9 @@ class StudyDetail(BaseModel):
     body_site: str | None
     skin_type: int | None
     clinical_question: str | None
+    duration: Duration | None = Field(description="How long the lesion or complaint is known.")
+    change: list[Change] = Field(description="What has become different of it lately; empty: not said.")
+    change_note: str | None
     consent: Consent | Literal["unknown"] = Field(
         description="What the study may be used for beyond care; unknown is not allowed."
     )
@@ -156,6 +160,9 @@ class StudyDetail(BaseModel):
                 "body_site": study.body_site,
                 "skin_type": study.skin_type,
                 "clinical_question": study.clinical_question,
+                "duration": study.duration,
+                "change": list(study.changes),
+                "change_note": study.change_note,
                 "consent": "unknown" if view.consent is None else view.consent.consent,
                 "quality": [QualityFinding.of(finding) for finding in view.findings],
                 "score": None if score is None else score_of(score, language=language),

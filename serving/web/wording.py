@@ -29,6 +29,11 @@ class Wording:
     body_site: str
     skin_type: str
     question: str
+    known_for: str
+    durations: dict[str, str]
+    change: str
+    changes: dict[str, str]
+    change_note: str
     priority: str
     priorities: dict[str, str]
     tiers: dict[str, str]
@@ -130,6 +135,28 @@ _ENGLISH = Wording(
     body_site="Body site",
     skin_type="Skin type (Fitzpatrick)",
     question="Clinical question",
+    known_for="Known for",
+    durations={
+        "under-1-month": "less than 1 month",
+        "1-to-6-months": "1 to 6 months",
+        "6-to-12-months": "6 to 12 months",
+        "1-to-5-years": "1 to 5 years",
+        "over-5-years": "more than 5 years",
+        "since-birth": "since birth",
+    },
+    change="Changed lately",
+    changes={
+        "grew": "has grown",
+        "colour": "colour",
+        "shape": "shape or border",
+        "bleeding": "bleeds",
+        "itch": "itches",
+        "pain": "hurts",
+        "ulcer": "sore or crust",
+        "shrank": "has shrunk",
+        "none": "no change",
+    },
+    change_note="Change, in words",
     priority="Priority",
     priorities={"routine": "routine", "urgent": "urgent", "stat": "STAT"},
     tiers={"critical": "Critical", "urgent": "Urgent", "routine": "Routine", "low": "Low"},
@@ -218,6 +245,28 @@ _CHINESE = Wording(
     body_site="部位",
     skin_type="皮肤类型（Fitzpatrick）",
     question="临床问题",
+    known_for="病程",
+    durations={
+        "under-1-month": "不足1个月",
+        "1-to-6-months": "1至6个月",
+        "6-to-12-months": "6至12个月",
+        "1-to-5-years": "1至5年",
+        "over-5-years": "5年以上",
+        "since-birth": "出生即有",
+    },
+    change="近期变化",
+    changes={
+        "grew": "增大",
+        "colour": "颜色改变",
+        "shape": "形状或边缘改变",
+        "bleeding": "出血",
+        "itch": "瘙痒",
+        "pain": "疼痛",
+        "ulcer": "破溃或结痂",
+        "shrank": "缩小",
+        "none": "无变化",
+    },
+    change_note="变化说明",
     priority="优先级",
     priorities={"routine": "常规", "urgent": "加急", "stat": "特急"},
     tiers={"critical": "危急", "urgent": "紧急", "routine": "常规", "low": "低"},
