@@ -14,6 +14,7 @@ class Reason(StrEnum):
 
     EMPTY_FILE = "empty-file"
     NOT_FOUND = "not-found"
+    MISSING_FILE = "missing-file"
     NOT_AN_IMAGE = "not-an-image"
     TRUNCATED = "truncated"
     CORRUPT = "corrupt"

@@ -5,7 +5,9 @@ grouped into studies over the whole call, wherever they lie. Every file that a p
 exactly one place: a study that is :class:`Accepted`, or a :class:`Rejected`.
 
 Left out are hidden files that systems put into folders by themselves (a dotted name, macOS's resource forks)
-and a file that was reached a second time (named twice, or by a link).
+and a file that was reached a second time (named twice, or by a link). Of a medium with a DICOMDIR its DICOM
+files are taken and what it lists besides is named as missing; the DICOMDIR itself, and the programs of a
+viewer beside it, are left out (:mod:`serving.intake.medium`).
 """
 
 import dataclasses
@@ -20,6 +22,7 @@ from data.errors import ImageError, Reason
 from data.photo import is_photo, read_photo
 from data.study import PatientContext, Study
 from serving.intake.archive import ArchiveLimits, is_archive, is_hidden, unpack
+from serving.intake.medium import Media, may_be_directory, viewers_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Files that cannot be scored: where they lie, their names as the sender knows them, and why."""
+    """Files that cannot be scored: where they lie, their names as the sender knows them, and why.
+
+    Of a file that a DICOMDIR lists and that did not come, the DICOMDIR lies there.
+    """
 
     paths: tuple[Path, ...]
     names: tuple[str, ...]
@@ -115,16 +121,22 @@ def find_studies(
         not taken under a UID of its own.
     """
     walk = _Walk(scratch, limits)
+    walk.media.note((path, (names or {}).get(path, str(path))) for path in paths)
     dicom_files: dict[Path, str] = {}
     for path in paths:
         for item in walk.files(path, name=(names or {}).get(path, str(path))):
             if isinstance(item, Rejected):
                 yield item
+            elif item.path in walk.media.found:
+                pass  # what it lists is looked for at the end
             elif _is_photo(item.path):
-                yield _photograph(item, context)
+                if walk.media.is_beside(item.name):
+                    yield Rejected((item.path,), (item.name,), viewers_picture(item.name))
+                else:
+                    yield _photograph(item, context)
             elif _is_dicom(item.path):
                 dicom_files[item.path] = item.name
-            else:
+            elif not walk.media.is_beside(item.name):
                 yield _rejected(
                     item.path,
                     item.name,
@@ -132,7 +144,15 @@ def find_studies(
                     "is neither DICOM nor a picture that can be read",
                     "send DICOM, JPEG, PNG, WebP, TIFF, BMP or HEIC",
                 )
-    yield from _dicom_studies(dicom_files, limits, context, refuses_duplicates=refuses_duplicates)
+    taken_uids: set[str] = set()
+    for found in _dicom_studies(dicom_files, limits, context, refuses_duplicates=refuses_duplicates):
+        if isinstance(found, Accepted):
+            taken_uids |= {
+                instance.sop_instance_uid for series in found.study.series for instance in series.instances
+            }
+        yield found
+    for medium, name, error in walk.media.missing(dicom_files, frozenset(taken_uids)):
+        yield Rejected((medium.path,), (name,), error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +168,7 @@ class _Walk:
         self._scratch = scratch
         self._limits = limits
         self._seen: set[str] = set()
+        self.media = Media()
 
     def files(self, path: Path, *, name: str) -> Iterator[_File | Rejected]:
         try:
@@ -177,8 +198,11 @@ class _Walk:
         except OSError as error:
             yield _rejected(folder, name, Reason.NOT_FOUND, _cannot_open(error), "check its rights")
             return
+        self.media.note(
+            (folder / child, _below(name, child)) for child in children if may_be_directory(child)
+        )
         for child in children:
-            yield from self.files(folder / child, name=f"{name.rstrip('/')}/{child}")
+            yield from self.files(folder / child, name=_below(name, child))
 
     def _file(self, path: Path, *, name: str) -> Iterator[_File | Rejected]:
         try:
@@ -198,10 +222,15 @@ class _Walk:
             return
         if not unpacked.members and not unpacked.rejected:
             yield _rejected(path, name, Reason.NOT_AN_IMAGE, "holds no file", "pack the images again")
+        self.media.note((member.path, member.name) for member in unpacked.members)
         for damaged in unpacked.rejected:
             yield Rejected((path,), (damaged.source,), damaged)
         for member in unpacked.members:
             yield from self.files(member.path, name=member.name)
+
+
+def _below(folder: str, child: str) -> str:
+    return f"{folder.rstrip('/')}/{child}"
 
 
 def too_many_files(name: str, n_files: int, limits: Limits) -> ImageError:
