@@ -6,6 +6,7 @@ import typer
 
 from serving.administration.certificates.command import certificates
 from serving.administration.devices.command import devices
+from serving.administration.hl7_senders.command import hl7_senders
 from serving.administration.people.command import users
 from serving.administration.sites.command import sites
 from serving.administration.tokens.command import tokens
@@ -39,6 +40,7 @@ admin.add_typer(sites, name="sites")
 admin.add_typer(users, name="users")
 admin.add_typer(certificates, name="certificates")
 admin.add_typer(devices, name="devices")
+admin.add_typer(hl7_senders, name="hl7-senders")
 app.add_typer(admin, name="admin")
 app.add_typer(audit, name="audit")
 app.add_typer(config, name="config")

@@ -134,6 +134,19 @@ class Settings(SignInSettings, ReadingSettings, DicomSettings, BaseSettings):
         description="How long requests under way are given when the service is told to stop.",
     )
 
+    hl7_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Orders are taken there by HL7 v2 over MLLP; unset: none are. 0 asks for a free port.",
+    )
+    hl7_host: str = "127.0.0.1"
+    hl7_tls: bool = Field(
+        default=False, description="Speak TLS there, with FIRSTREAD_TLS_CERTIFICATE and its client CA."
+    )
+    hl7_max_message_bytes: int = Field(default=256 * 1024, ge=1024)
+    hl7_max_connections: int = Field(default=100, ge=1, le=500)
+
     policy: Path | None = Field(
         default=None, description="A hospital's own times to reading; else serving/worklist/policy.toml."
     )
@@ -232,6 +245,12 @@ class Settings(SignInSettings, ReadingSettings, DicomSettings, BaseSettings):
             raise ValueError("FIRSTREAD_OBJECTS_ENDPOINT, _ENCRYPTION and _KMS_KEY are for s3:// alone")
         if self.objects_kms_key and not self.objects_encryption.startswith("aws:kms"):
             raise ValueError("FIRSTREAD_OBJECTS_KMS_KEY needs FIRSTREAD_OBJECTS_ENCRYPTION=aws:kms")
+        return self
+
+    @model_validator(mode="after")
+    def _check_hl7(self) -> Self:
+        if self.hl7_tls and self.tls_certificate is None:
+            raise ValueError("FIRSTREAD_HL7_TLS needs FIRSTREAD_TLS_CERTIFICATE and FIRSTREAD_TLS_KEY")
         return self
 
     @field_validator("models", mode="before")

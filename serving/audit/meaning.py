@@ -33,6 +33,7 @@ _LOG_USED = Code("110101", "Audit Log Used")
 _TRANSFERRED = Code("110104", "DICOM Instances Transferred")
 _ACCESSED = Code("110103", "DICOM Instances Accessed")
 _EXPORT = Code("110106", "Export")
+_ORDER = Code("110109", "Order Record")
 _QUERY = Code("110112", "Query")
 _ALERT = Code("110113", "Security Alert")
 _AUTHENTICATION = Code("110114", "User Authentication")
@@ -41,6 +42,8 @@ MEANING: Mapping[Action, Meaning] = {
     Action.STARTED: Meaning(_ACTIVITY, "E", Code("110120", "Application Start")),
     Action.STOPPED: Meaning(_ACTIVITY, "E", Code("110121", "Application Stop")),
     Action.RECEIVED: Meaning(_TRANSFERRED, "C", life_cycle="1"),
+    Action.ORDERED: Meaning(_ORDER, "C", life_cycle="1"),
+    Action.COMPLETED: Meaning(_ACCESSED, "U", life_cycle="3"),
     Action.SCORED: Meaning(_ACCESSED, "U", life_cycle="8"),
     Action.SCORING_PAUSED: Meaning(_ALERT, "E", Code("110131", "Software Configuration")),
     Action.SCORING_RESUMED: Meaning(_ALERT, "E", Code("110131", "Software Configuration")),

@@ -67,6 +67,7 @@ def serve(
 
     People sign in; the first start says by which link the first of them sets the service up.
     """
+    from serving.hosting.hl7 import hl7_at_work, open_hl7_socket
     from serving.hosting.server import address_of, open_socket, serve_until_stopped
     from serving.hosting.service import running
     from serving.hosting.tls import tls_of
@@ -85,7 +86,12 @@ def serve(
             allow_remote=allow_remote or tls is not None,
             with_sign_in=not without_sign_in,
         )
-        with listener, running(settings, with_sign_in=not without_sign_in) as service:
+        hl7_listener = open_hl7_socket(settings, allow_remote=allow_remote)
+        with (
+            listener,
+            running(settings, with_sign_in=not without_sign_in) as service,
+            hl7_at_work(hl7_listener, service.orders, settings) as hl7_address,
+        ):
             address = address_of(listener, is_tls=tls is not None)
             way_in = describe_way_in(
                 service.identity, settings.public_url.rstrip("/") + "/" if settings.public_url else address
@@ -96,6 +102,8 @@ def serve(
                 typer.echo(f"firstread listens on {address} (home: {settings.home})")
                 if service.dicom is not None:
                     typer.echo(f"DICOM devices call {service.dicom.address}")
+                if hl7_address is not None:
+                    typer.echo(f"orders by HL7: {hl7_address}")
                 if service.n_taken_up:
                     typer.echo(f"{service.n_taken_up} studies wait for a score from before")
                 say_models(service.operations)

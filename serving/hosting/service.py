@@ -38,6 +38,7 @@ from serving.intake.upload import UploadLimits
 from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.operations.storage import StorageCheck
+from serving.orders.service import Orders
 from serving.quarantine.admission import read_admission
 from serving.quarantine.keeping import Quota
 from serving.reading.claims import Claims
@@ -81,6 +82,7 @@ class RunningService:
 
     app: FastAPI
     intake: Intake
+    orders: Orders
     operations: Operations
     n_taken_up: int
     identity: Identity
@@ -160,6 +162,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
         parts.enter_context(keeping(uploads))
         dicomweb = DicomWeb(database, objects, trail, renderer)
         dicom = parts.enter_context(dicom_door(settings, intake=intake, dicomweb=dicomweb, trail=trail))
+        orders = Orders(database, trail, placer, queue)
         operations = Operations(
             version=metadata.version("firstread"),
             provider=execution_providers(settings.provider)[0],
@@ -223,4 +226,4 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             ),
         )
         n_taken_up = 0 if scorers is None else scorers.n_taken_up
-        yield RunningService(app, intake, operations, n_taken_up, identity, dicom)
+        yield RunningService(app, intake, orders, operations, n_taken_up, identity, dicom)

@@ -38,6 +38,7 @@ def received_studies(
                 "objects_sha256": _digest(arrived),
                 "refused_files": _by_reason(rejected),
                 "consent": consent,
+                **_ordered(receipt),
             },
         )
         for arrived, receipt, consent in receipts
@@ -48,6 +49,18 @@ def refused_upload(error: ServiceError, *, site: str, who: Who, door: str, at_us
     """Say that an upload was refused, and for which reasons; names of files are not kept."""
     details = {"door": door, "problem": str(error.problem), "refused_files": _by_reason(error.rejected)}
     return AuditEvent(Action.RECEIVED, who, site, at_us, result=Result.REFUSED, details=details)
+
+
+def _ordered(receipt: Receipt) -> dict[str, object]:
+    """Say by which orders a study came, and which were taken for another patient's."""
+    if not receipt.orders:
+        return {}
+    return {
+        "orders": [one.stored.key for one in receipt.orders if one.counts],
+        "contradicting_orders": {
+            one.stored.key: one.contradiction for one in receipt.orders if one.contradiction is not None
+        },
+    }
 
 
 def _digest(arrived: ArrivedStudy) -> str:

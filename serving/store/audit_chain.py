@@ -30,6 +30,7 @@ class Action(StrEnum):
     STOPPED = "stopped"
     RECEIVED = "received"
     COMPLETED = "completed"
+    ORDERED = "ordered"
     SCORED = "scored"
     SCORING_PAUSED = "scoring-paused"
     SCORING_RESUMED = "scoring-resumed"

@@ -21,6 +21,7 @@ from serving.store.arrivals import Ending, Wait, begin_wait, end_wait, wait_of, 
 from serving.store.events import Happening, StudyEvent
 from serving.store.jobs import Enqueue, Job, open_job
 from serving.store.listings import ListedStudy, as_integer_string, list_study
+from serving.store.orders import Examined, StudyOrder, turn_of_accession, wish_of
 from serving.store.queue import Placement, place, place_no_later, wait_again
 from serving.store.references import hold_references
 from serving.store.tables import instances, objects, patients, series, studies
@@ -122,6 +123,7 @@ class Receipt:
     `waits_until_us` is the moment until which more are waited for, None if it is complete, and then `ending`
     says why, if that is new. `is_late` says that images came after it had been complete. `events` are what
     happened, to be written at the end of the transaction (:func:`serving.store.events.add_events`).
+    `orders` are those under its accession number.
 
     `duplicates` were not: each has the SOP Instance UID of an image that is there, and other bytes.
     """
@@ -136,6 +138,7 @@ class Receipt:
     is_late: bool = False
     events: tuple[StudyEvent, ...] = ()
     duplicates: tuple[ArrivedInstance, ...] = ()
+    orders: tuple[StudyOrder, ...] = ()
 
 
 def hold(
@@ -157,6 +160,7 @@ def hold(
         return
     hold_references(connection)
     names = {f"study\0{site}\0{item.uid}" for item in arrived}
+    names |= {turn_of_accession(site, item.accession) for item in arrived if item.accession}
     patients_of = [item.patient for item in arrived if item.patient is not None]
     names |= {f"patient\0{site}\0{one.issuer}\0{one.identifier}" for one in patients_of}
     take_turns_at(connection, names)
@@ -210,6 +214,7 @@ def record(
     StudyFullError
         If it would have more.
     """
+    arrived, ordered = _as_ordered(connection, arrived, site=site)
     known = _known(connection, arrived.uid, site=site)
     if known is not None and _is_of_another(connection, arrived.patient, known.patient_id):
         arrived = replace(arrived, uid=_uid_for(arrived))
@@ -240,7 +245,7 @@ def record(
             place_unscored=place_unscored,
             enqueue=enqueue,
         )
-    return replace(receipt, duplicates=duplicates) if duplicates else receipt
+    return replace(receipt, duplicates=duplicates, orders=ordered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,6 +387,22 @@ def _await_more(
         return wait_on(connection, study_id, wait, now_us=arrival.now_us, quiet_us=quiet_us), None
     end_wait(connection, study_id)
     return None, ending
+
+
+def _as_ordered(
+    connection: Connection, arrived: ArrivedStudy, *, site: str
+) -> tuple[ArrivedStudy, tuple[StudyOrder, ...]]:
+    """Let a study have what its orders ask for, as if its sender had said so."""
+    patient = arrived.patient
+    examined = Examined(
+        patient=patient.identifier if patient else "",
+        issuer=patient.issuer if patient else "",
+        birth_date=arrived.listing.birth_date,
+    )
+    wish = wish_of(connection, examined, site=site, accession=arrived.accession)
+    priority = min(arrived.priority, wish.priority or arrived.priority, key=PRIORITIES.index)
+    question = arrived.clinical_question or wish.question
+    return replace(arrived, priority=priority, clinical_question=question), wish.orders
 
 
 def _known(connection: Connection, uid: str, *, site: str) -> Row[*tuple[Any, ...]] | None:

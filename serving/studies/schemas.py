@@ -10,6 +10,7 @@ from serving.store.scores import StoredKeyImage, StoredScore
 from serving.store.studies import StoredInstance
 from serving.store.times import from_us
 from serving.store.uses import Consent
+from serving.studies.orders import OrderOfStudy
 from serving.studies.quality import QualityFinding
 from serving.studies.service import StudyView
 from serving.worklist.language import Language
@@ -124,6 +125,7 @@ class StudyDetail(BaseModel):
         description="What the study may be used for beyond care; unknown is not allowed."
     )
     quality: list[QualityFinding] = Field(description="What was amiss with its images when they came in.")
+    orders: list[OrderOfStudy] = Field(description="Orders under its accession number.")
     score: Score | None
     key_images: list[KeyImage]
     images: list[Image]
@@ -165,6 +167,7 @@ class StudyDetail(BaseModel):
                 "change_note": study.change_note,
                 "consent": "unknown" if view.consent is None else view.consent.consent,
                 "quality": [QualityFinding.of(finding) for finding in view.findings],
+                "orders": [OrderOfStudy.of(one) for one in view.orders],
                 "score": None if score is None else score_of(score, language=language),
                 "key_images": [key_image_of(study.key, one) for one in (score.key_images if score else ())],
                 "images": [image_of(study.key, one) for one in study.instances],

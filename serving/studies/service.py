@@ -9,6 +9,7 @@ from serving.errors import Problem, ServiceError
 from serving.store.audit_chain import Action, AuditEvent, Result, Who
 from serving.store.consent import Statement, consent_of
 from serving.store.database import Database
+from serving.store.orders import StudyOrder, orders_of
 from serving.store.quality import findings_of
 from serving.store.scores import StoredScore, newest_score
 from serving.store.studies import StoredInstance, StoredStudy, find_instance, find_study, find_uid
@@ -22,12 +23,13 @@ _KEY_DIGITS = 32
 
 @dataclass(frozen=True, slots=True)
 class StudyView:
-    """A study, its last score, what was said last of its use beyond care, what is amiss with its images."""
+    """A study, its last score, its consent, what is amiss with its images, what is under its accession."""
 
     study: StoredStudy
     score: StoredScore | None
     consent: Statement | None = None
     findings: tuple[Finding, ...] = ()
+    orders: tuple[StudyOrder, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,12 @@ class Studies:
             score = None if study is None else newest_score(connection, scope=scope, study_id=study.id)
             consent = None if study is None else consent_of(connection, scope=scope, study_id=study.id)
             found = () if study is None else findings_of(connection, scope=scope, study_id=study.id)
+            orders = [] if study is None else orders_of(connection, scope=scope, study_id=study.id)
         if study is None:
             self._note_refusal(Action.VIEWED_STUDY, key, site=site, who=who)
             raise ServiceError(Problem.NOT_FOUND, f"There is no study {key!r}.")
-        self.trail.note(shown_study(study, score, who=who, at_us=self.trail.clock()))
-        return StudyView(study, score, consent, found)
+        self.trail.note(shown_study(study, score, orders, who=who, at_us=self.trail.clock()))
+        return StudyView(study, score, consent, found, tuple(orders))
 
     def find_instance(
         self,

@@ -1,14 +1,22 @@
 """What of a study a person was shown, as the audit trail keeps it: no name, no picture, no free text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from serving.store.audit_chain import Action, AuditEvent, Who
+from serving.store.orders import StudyOrder
 from serving.store.queue import Placement
 from serving.store.scores import StoredScore
 from serving.store.studies import StoredStudy
 
 
-def shown_study(study: StoredStudy, score: StoredScore | None, *, who: Who, at_us: int) -> AuditEvent:
+def shown_study(
+    study: StoredStudy,
+    score: StoredScore | None,
+    orders: Sequence[StudyOrder] = (),
+    *,
+    who: Who,
+    at_us: int,
+) -> AuditEvent:
     """Say that a person saw a study, its place, its result and its key images."""
     return AuditEvent(
         Action.VIEWED_STUDY,
@@ -24,6 +32,7 @@ def shown_study(study: StoredStudy, score: StoredScore | None, *, who: Who, at_u
             "revision": study.revision,
             "images": len(study.instances),
             **facts_of_place(study.placement),
+            **({"orders": [one.stored.key for one in orders]} if orders else {}),
             "score": None if score is None else facts_of_score(score),
         },
     )

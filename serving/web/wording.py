@@ -84,6 +84,9 @@ class Wording:
     joint: str
     finding: str
     findings: str
+    orders: str
+    order_states: dict[str, str]
+    order_of_another: str
     consent: str
     consents: dict[str, str]
     purposes: dict[str, str]
@@ -213,6 +216,18 @@ _ENGLISH = Wording(
     joint=" ",
     finding="finding {n} %",
     findings="What another picture would show better",
+    orders="Orders",
+    order_states={
+        "draft": "draft",
+        "active": "active",
+        "on-hold": "on hold",
+        "revoked": "cancelled",
+        "completed": "done",
+        "entered-in-error": "entered in error",
+        "unknown": "state unknown",
+    },
+    order_of_another="Under this accession number, but for another patient than the images say: it was not "
+    "applied. Tell the site.",
     consent="Use beyond care",
     consents={
         "unknown": "Not stated: care only",
@@ -323,6 +338,17 @@ _CHINESE = Wording(
     joint="",
     finding="有所见的概率{n}%",
     findings="图像质量提示",
+    orders="申请单",
+    order_states={
+        "draft": "草稿",
+        "active": "有效",
+        "on-hold": "暂停",
+        "revoked": "已取消",
+        "completed": "已完成",
+        "entered-in-error": "录入有误",
+        "unknown": "状态不明",
+    },
+    order_of_another="检查号相同，但患者与影像中的信息不一致，未采用；请告知送检机构。",
     consent="诊疗之外的使用",
     consents={
         "unknown": "未说明：仅限诊疗",

@@ -6,6 +6,7 @@ import serving.store.access_tables
 import serving.store.assembly_tables
 import serving.store.device_tables
 import serving.store.identity_tables
+import serving.store.order_tables
 import serving.store.quarantine_tables
 import serving.store.reading_tables
 import serving.store.upload_tables

@@ -13,6 +13,7 @@ import serving.store.access_tables
 import serving.store.assembly_tables
 import serving.store.device_tables
 import serving.store.identity_tables
+import serving.store.order_tables
 import serving.store.quarantine_tables
 import serving.store.reading_tables
 import serving.store.upload_tables  # noqa: F401 - their tables stand in the same metadata
