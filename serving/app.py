@@ -42,8 +42,16 @@ from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.problems import RESPONSES, answer_with_problems
 from serving.protection import Protection
-from serving.reading import claim_endpoints, code_endpoints, read_endpoints
+from serving.reading import (
+    claim_endpoints,
+    code_endpoints,
+    learning_endpoints,
+    rank_endpoints,
+    read_endpoints,
+)
 from serving.reading.claims import Claims
+from serving.reading.learning import Learning
+from serving.reading.overriding import Overriding
 from serving.reading.reads import Reads
 from serving.studies import endpoints as studies_endpoints
 from serving.studies.service import Studies
@@ -58,8 +66,10 @@ from serving.uploads.service import Uploads
 from serving.web import account, links, sign_in
 from serving.web import endpoints as web_endpoints
 from serving.web import openid as openid_pages
+from serving.web import reading as reading_pages
 from serving.web.pages import Pages
 from serving.web.refusals import page_of_refusal
+from serving.web.study_page import StudyPage
 from serving.worklist import endpoints as worklist_endpoints
 from serving.worklist.service import Worklist
 
@@ -174,6 +184,8 @@ def create_app(
     consents: Consents,
     claims: Claims,
     reads: Reads,
+    overriding: Overriding,
+    learning: Learning,
     dicomweb: DicomWeb,
     operations: Operations,
     administration: Administration,
@@ -227,6 +239,8 @@ def create_app(
     proof = RenewedProof(accounts, reads.terms.proof_s)
     app.include_router(read_endpoints.build_router(reads, proof))
     app.include_router(code_endpoints.build_router(reads.codes))
+    app.include_router(rank_endpoints.build_router(overriding))
+    app.include_router(learning_endpoints.build_router(learning))
     app.include_router(operations_endpoints.build_router(operations, manners.figures.registry))
     app.include_router(store_endpoints.build_router(intake))
     app.include_router(search_endpoints.build_router(dicomweb))
@@ -234,17 +248,19 @@ def create_app(
     app.include_router(render_endpoints.build_router(dicomweb))
     app.include_router(uri_endpoints.build_router(dicomweb))
     app.include_router(control_endpoints.build_router(control))
+    study_page = StudyPage(pages, studies, consents, reads)
     app.include_router(
         web_endpoints.build_router(
             pages,
             intake=intake,
             worklist=worklist,
-            studies=studies,
             consents=consents,
             operations=operations,
             gate=gate,
+            study_page=study_page,
         )
     )
+    app.include_router(reading_pages.build_router(study_page, claims, reads, proof))
     for router in administration_endpoints.build_routers(administration):
         app.include_router(router)
     app.include_router(identity_endpoints.build_router())

@@ -43,6 +43,8 @@ from serving.quarantine.admission import read_admission
 from serving.quarantine.keeping import Quota
 from serving.reading.claims import Claims
 from serving.reading.codes import ValueSet
+from serving.reading.learning import Learning
+from serving.reading.overriding import Overriding
 from serving.reading.reads import Reads
 from serving.reading.terms import ReadingTerms
 from serving.scoring.durable import JobQueue, make_tables
@@ -177,6 +179,8 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             database_file=None if settings.database_url else settings.database_file,
             dicom=None if dicom is None else dicom.figures,
         )
+        terms = reading_terms(settings)
+        claims = Claims(database, trail, terms)
         identity = (
             open_identity(
                 database,
@@ -187,6 +191,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
                 ),
                 factor_roles=[Role(name) for name in settings.second_factor_roles],
                 besides=ways_beside_sessions(settings, database, trail),
+                leaving=claims.leave,
             )
             if with_sign_in
             else Identity.without_sign_in(trail)
@@ -196,12 +201,14 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             uploads=uploads,
             worklist=Worklist(database, trail),
             consents=Consents(database, trail),
-            claims=Claims(database, trail, reading_terms(settings)),
+            claims=claims,
+            overriding=Overriding(trail, placer.policy),
+            learning=Learning(database, trail),
             reads=Reads(
                 database,
                 trail,
                 ValueSet.of(artifact.card for artifact in registry.artifacts()),
-                reading_terms(settings),
+                terms,
             ),
             studies=Studies(database, renderer, trail),
             dicomweb=dicomweb,

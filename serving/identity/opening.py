@@ -1,12 +1,12 @@
 """Puts the parts of signing in together for a service, and those of its links for a program beside it."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from serving.audit.opening import opened_trail
-from serving.audit.trail import AuditTrail
+from serving.audit.trail import Act, AuditTrail
 from serving.identity.authentication import Authenticator
 from serving.identity.caller import Role
 from serving.identity.gate import Gate
@@ -20,6 +20,7 @@ from serving.identity.second_factor import SecondFactors
 from serving.identity.signing_in import SigningIn
 from serving.identity.tries import Tries
 from serving.settings import Settings
+from serving.store.audit_chain import Who
 from serving.store.database import Database
 from serving.store.sessions import forget_sessions
 
@@ -48,8 +49,11 @@ def open_identity(
     terms: Terms | None = None,
     factor_roles: Collection[Role] = (),
     besides: Sequence[Authenticator] = (),
+    leaving: Callable[[Act, Who], None] | None = None,
 ) -> Identity:
     """Open what lets people in; `besides` are the ways of programs, which are asked before the session.
+
+    `leaving` is told of those who sign out and are signed in nowhere else.
 
     Raises
     ------
@@ -66,6 +70,7 @@ def open_identity(
         terms=terms,
         factor_roles=tuple(factor_roles),
         clock=trail.clock,
+        leaving=leaving,
     )
     with database.writing() as connection:
         forget_sessions(connection, before_us=trail.clock() - _KEPT_US)

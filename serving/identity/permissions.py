@@ -112,6 +112,8 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("PUT", "/api/v1/studies/{study}/read"): _only(Role.READER, needs_licence=True),
     ("POST", "/api/v1/studies/{study}/read/sign"): _only(Role.READER, needs_licence=True),
     ("GET", "/api/v1/studies/{study}/reads"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
+    ("POST", "/api/v1/studies/{study}/rank"): _only(Role.SUPERVISOR),
+    ("GET", "/api/v1/discrepancies"): _only(Role.READER, Role.SUPERVISOR, Role.OPERATOR),
     ("GET", "/api/v1/codes"): _only(*_PEOPLE, Role.SERVICE, token_scope=TokenScope.READ),
     # the same by the standard
     **{
@@ -124,6 +126,10 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("GET", "/"): _only(*_CLINICIANS),
     ("GET", "/studies/{study}"): _only(*_CLINICIANS),
     ("POST", "/studies/{study}/consent"): _only(Role.UPLOADER, Role.SUPERVISOR),
+    ("POST", "/next"): _only(Role.READER, needs_licence=True),
+    ("POST", "/studies/{study}/claim"): _only(Role.READER, needs_licence=True),
+    ("POST", "/studies/{study}/release"): _only(Role.READER),
+    ("POST", "/studies/{study}/read"): _only(Role.READER, needs_licence=True),
     ("POST", "/send"): _only(Role.UPLOADER, Role.SUPERVISOR, checks_csrf_itself=True),
     # people; supervisors see those of their sites
     ("GET", "/api/v1/users"): _only(*_ADMINISTRATORS),

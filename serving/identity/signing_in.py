@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request
 
 from serving.audit.origin import origin_of
-from serving.audit.trail import AuditTrail
+from serving.audit.trail import Act, AuditTrail
 from serving.identity.caller import Role, SignedInBy, Stage
 from serving.identity.cookies import DEVICE, read_cookie
 from serving.identity.login_names import login_name as normalised_name
@@ -29,6 +29,7 @@ from serving.store.sessions import (
     find_session,
     is_device_of,
     new_token,
+    sessions_of,
 )
 from serving.store.sites import LOCAL_SITE
 from serving.store.times import now_us
@@ -36,6 +37,7 @@ from serving.store.times import now_us
 if TYPE_CHECKING:  # the database has one home, the store
     from sqlalchemy import Connection
 
+_US = 1_000_000
 _MOST_OF_A_BROWSER = 200
 
 
@@ -67,7 +69,8 @@ def visitor_of(request: Request) -> Visitor:
 class SigningIn:
     """Lets people in and out.
 
-    `factor_roles` are those whose people need a second factor.
+    `factor_roles` are those whose people need a second factor; `leaving` is told of those who sign out
+    and are signed in nowhere else, in the transaction that ends their session.
     """
 
     database: Database
@@ -78,6 +81,7 @@ class SigningIn:
     terms: Terms = field(default_factory=Terms)
     factor_roles: Collection[Role] = ()
     clock: Callable[[], int] = now_us
+    leaving: Callable[[Act, Who], None] | None = None
 
     def with_password(self, visitor: Visitor, login_name: str, password: str) -> Opened:
         """Let somebody in by name and password; where a second factor is due the session leads no further.
@@ -185,8 +189,15 @@ class SigningIn:
             if found is None or found[0].ended_at_us is not None:
                 return
             session, person = found
-            end_session(act.connection, session.id, now_us=self.clock())
+            now = self.clock()
+            end_session(act.connection, session.id, now_us=now)
+            if self.leaving is not None and not self._is_here(act.connection, person, now):
+                self.leaving(act, who_of(person, visitor.who, now_us=now))
             act.record(self.event(Action.LOGGED_OUT, visitor, person, {}))
+
+    def _is_here(self, connection: "Connection", person: Person, now: int) -> bool:
+        others = sessions_of(connection, person.id, now_us=now)
+        return any(now - one.last_seen_at_us < self.terms.idle_s * _US for one in others)
 
     def event(
         self,

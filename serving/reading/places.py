@@ -61,6 +61,14 @@ class Place:
             )
 
 
+def may_amend(study: StudyAtHand, caller: Caller) -> bool:
+    """Whether somebody may put another read in place of the one that counts."""
+    counts = None if study.is_waiting else study.signed_in(final_slot(study.signed))
+    if counts is None or not caller.may_read or Role.READER not in caller.roles:
+        return False
+    return counts.reader == caller.who.name or Role.SUPERVISOR in caller.roles
+
+
 def place_for(
     study: StudyAtHand, caller: Caller, *, drafts: Sequence[StoredRead], held_before: int | None
 ) -> Place:

@@ -11,16 +11,18 @@ from serving.reading.agreement import agree
 from serving.reading.checking import Shown, check_complete, check_decision
 from serving.reading.codes import ValueSet
 from serving.reading.decided import facts_of_read
+from serving.reading.differing import differences
 from serving.reading.draft_schemas import SignRequest
 from serving.reading.obstacles import no_study
-from serving.reading.places import Place, place_for
+from serving.reading.places import Place, may_amend, place_for
 from serving.reading.seeing import is_blinded, visible
-from serving.reading.slots import Slot, is_read_twice
+from serving.reading.slots import Slot, final_slot, is_read_twice
 from serving.reading.stale import draft_is_stale, is_as_seen, study_has_changed
 from serving.reading.terms import ReadingTerms
 from serving.store.audit_chain import Action, AuditEvent, Result
 from serving.store.claims import Claim, Ending, end_claim, extend_claim, last_slot
 from serving.store.database import Database
+from serving.store.discrepancies import forget_differences, set_differences
 from serving.store.queue import leave_queue
 from serving.store.reading_state import SignedRead, StudyAtHand, at_hand, hold
 from serving.store.reads import (
@@ -33,7 +35,7 @@ from serving.store.reads import (
     save_draft,
     sign_draft,
 )
-from serving.store.scores import class_keys_of
+from serving.store.scores import find_score
 from serving.store.studies import frames_of
 from serving.store.tenancy import NETWORK
 
@@ -78,6 +80,17 @@ class History:
     study: StudyAtHand
     reads: tuple[StoredRead, ...]
     is_blinded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """All that somebody's work on a study begins with: their own draft, and what they may see of others."""
+
+    study: StudyAtHand
+    draft: StoredRead | None
+    reads: tuple[StoredRead, ...]
+    is_blinded: bool
+    may_amend: bool
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,32 @@ class Reads:
         self._note(study, caller, {"shown": "reads", "reads": [read.id for read in shown]})
         return History(study, shown, is_blinded(study, name, now_us=now_us))
 
+    def desk(self, key: str, caller: Caller) -> Desk:
+        """Give what belongs on a study's page; that reads of it are shown is noted, all else with the page.
+
+        Raises
+        ------
+        ServiceError
+            `NOT_FOUND` if there is no such study.
+        """
+        now_us, name = self.trail.clock(), caller.who.name
+        with self.database.reading() as connection:
+            study = hold(connection, scope=caller.scope, key=key, is_read_only=True)
+            found = [] if study is None else reads_of(connection, scope=caller.scope, study_id=study.id)
+            drafts = [] if study is None else self._drafts(connection, study, caller)
+        if study is None:
+            raise no_study(key)
+        claim = study.claim_of(name)
+        draft = next(
+            (one for one in drafts if claim and one.slot == claim.slot), drafts[0] if drafts else None
+        )
+        signed = [read for read in found if read.signed_at_us is not None]
+        shown = tuple(read for read in signed if visible(read, study, name, now_us=now_us))
+        if shown:
+            self._note(study, caller, {"shown": "reads", "reads": [read.id for read in shown]})
+        blinded = is_blinded(study, name, now_us=now_us)
+        return Desk(study, draft, shown, blinded, may_amend(study, caller))
+
     def save(self, key: str, caller: Caller, save: Save) -> Kept:
         """Keep a draft. It is kept also when the lease has expired, which the answer shows; nothing is lost.
 
@@ -174,6 +213,8 @@ class Reads:
         draft = next((one for one in drafts if one.slot == place.slot), None)
         if draft is not None and self._is_kept(draft, save):
             return Kept(study, draft, place.claim, is_new=False)
+        if draft is None and (signed := self._signed_save(connection, study, place, caller, save)):
+            return Kept(study, signed, None, is_new=False)
         if (None if draft is None else draft.version) != save.after:
             raise draft_is_stale(draft, save.after)
         score_id = save.seen_score or study.score_id
@@ -196,6 +237,17 @@ class Reads:
         self._record(act, Action.DRAFTED, study, caller, facts_of_read(kept))
         again = at_hand(connection, scope=caller.scope, study_id=study.id) or study
         return Kept(again, kept, again.claim_of(caller.who.name))
+
+    def _signed_save(
+        self, connection: "Connection", study: StudyAtHand, place: Place, caller: Caller, save: Save
+    ) -> StoredRead | None:
+        """Give the read that this very save has become already, as when a form is sent twice."""
+        previous = study.signed_in(place.slot)
+        if previous is None or previous.reader != caller.who.name:
+            return None
+        found = reads_of(connection, scope=caller.scope, study_id=study.id)
+        read = next(one for one in found if one.id == previous.id)
+        return read if self._is_kept(read, save) else None
 
     def _is_kept(self, draft: StoredRead, save: Save) -> bool:
         """Whether a save is the last one again: another text under the same key is another save."""
@@ -239,6 +291,8 @@ class Reads:
         closes = study.is_waiting and goes_on and self._is_through(signed, is_reopened=study.is_reopened)
         if closes:
             leave_queue(connection, site=study.site, study_id=study.id)
+        if closes or not study.is_waiting:
+            self._learn(connection, signed, caller)
         facts = {**facts_of_read(read), "is_through": closes or not study.is_waiting}
         self._record(act, Action.DECIDED, study, caller, facts)
         after = at_hand(connection, scope=caller.scope, study_id=study.id)
@@ -253,6 +307,28 @@ class Reads:
         if first is not None and second is not None:
             return agree(first, second, self.codes)
         return first is not None and not is_read_twice(study, second_tiers=self.terms.second_tiers)
+
+    def _learn(self, connection: "Connection", study: StudyAtHand, caller: Caller) -> None:
+        """Write down how the read that counts now differs from the score that its reader was shown."""
+        counts = study.signed_in(final_slot(study.signed))
+        found = reads_of(connection, scope=caller.scope, study_id=study.id)
+        read = next(one for one in found if counts is not None and one.id == counts.id)
+        score = None
+        if read.score_id is not None:
+            score = find_score(connection, scope=caller.scope, study_id=study.id, score_id=read.score_id)
+        if score is None or read.score_id is None:
+            forget_differences(connection, site=study.site, study_id=study.id)
+            return
+        set_differences(
+            connection,
+            differences(score, read.decision, self.codes),
+            site=study.site,
+            study_id=study.id,
+            read_id=read.id,
+            score_id=read.score_id,
+            model=(score.model_name, score.model_version),
+            now_us=self.trail.clock(),
+        )
 
     def _signed_before(
         self,
@@ -284,12 +360,13 @@ class Reads:
     ) -> Shown:
         keys = None
         if score_id is not None:
-            keys = class_keys_of(connection, scope=caller.scope, study_id=study.id, score_id=score_id)
-            if keys is None:
+            score = find_score(connection, scope=caller.scope, study_id=study.id, score_id=score_id)
+            if score is None:
                 raise ServiceError(
                     Problem.INVALID_REQUEST,
                     f"The study has no score {score_id}: give the 'id' of the score that was shown.",
                 )
+            keys = [str(line["key"]) for line in score.probabilities]
         return Shown(frames_of(connection, scope=caller.scope, study_id=study.id), keys)
 
     def _drafts(self, connection: "Connection", study: StudyAtHand, caller: Caller) -> list[StoredRead]:

@@ -4,7 +4,7 @@ Whoever changes a study's claims holds its row (:func:`serving.store.reading_sta
 `uq_claims_held` stands behind that, whatever a program does.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -73,18 +73,28 @@ def open_claims(
 
 def claims_of_reader(connection: Connection, *, scope: Scope, reader: str, now_us: int) -> list[HeldStudy]:
     """Give what somebody holds, the longest held first."""
+    return claims_of_readers(connection, scope=scope, readers=[reader], now_us=now_us).get(reader, [])
+
+
+def claims_of_readers(
+    connection: Connection, *, scope: Scope, readers: Collection[str], now_us: int
+) -> dict[str, list[HeldStudy]]:
+    """Give what each of some readers holds, the longest held first; nothing for who holds nothing."""
     query = (
         select(claims, studies.c.key, studies.c.uid)
         .join(studies, studies.c.id == claims.c.study_id)
         .where(
             within(scope, claims.c.site_id),
-            claims.c.reader == reader,
+            claims.c.reader.in_(readers),
             claims.c.ended_at.is_(None),
             claims.c.expires_at > now_us,
         )
         .order_by(claims.c.claimed_at, claims.c.id)
     )
-    return [HeldStudy(_claim(row), row.key, row.uid, row.site_id) for row in connection.execute(query)]
+    found: dict[str, list[HeldStudy]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.reader, []).append(HeldStudy(_claim(row), row.key, row.uid, row.site_id))
+    return found
 
 
 def last_slot(connection: Connection, *, scope: Scope, study_id: int, reader: str) -> int | None:
@@ -98,37 +108,44 @@ def last_slot(connection: Connection, *, scope: Scope, study_id: int, reader: st
     return connection.execute(query).scalar_one_or_none()
 
 
-def begin_claim(
-    connection: Connection,
-    *,
-    site: str,
-    study_id: int,
-    slot: int,
-    reader: str,
-    transaction_uid: str,
-    now_us: int,
-    expires_at_us: int,
-) -> Claim:
-    """Give a study to somebody until a time.
+@dataclass(frozen=True, slots=True)
+class NewClaim:
+    """A slot of a study for a reader until a time."""
+
+    site: str
+    study_id: int
+    slot: int
+    reader: str
+    transaction_uid: str
+    claimed_at_us: int
+    expires_at_us: int
+
+
+def begin_claims(connection: Connection, new: Sequence[NewClaim]) -> list[Claim]:
+    """Give studies, each of the site that it names, to readers; gives the claims in the same order.
 
     Raises
     ------
     AlreadyHeldError
         If a claim of the same slot was not ended; nothing more can be done in this transaction.
     """
-    values = {
-        "study_id": study_id,
-        "slot": slot,
-        "reader": reader,
-        "transaction_uid": transaction_uid,
-        "claimed_at": now_us,
-        "expires_at": expires_at_us,
-    }
+    rows = [
+        {
+            "site_id": one.site,
+            "study_id": one.study_id,
+            "slot": one.slot,
+            "reader": one.reader,
+            "transaction_uid": one.transaction_uid,
+            "claimed_at": one.claimed_at_us,
+            "expires_at": one.expires_at_us,
+        }
+        for one in new
+    ]
     try:
-        row = connection.execute(insert(claims).values(site_id=site, **values).returning(claims)).one()
+        found = connection.execute(insert(claims).returning(claims, sort_by_parameter_order=True), rows).all()
     except IntegrityError as error:
         raise AlreadyHeldError from error
-    return _claim(row)
+    return [_claim(row) for row in found]
 
 
 def extend_claim(connection: Connection, claim: Claim, *, site: str, expires_at_us: int) -> None:

@@ -7,6 +7,7 @@ costs what the first does.
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     bindparam,
     false,
     func,
+    or_,
     select,
     true,
     tuple_,
@@ -29,12 +31,15 @@ from sqlalchemy import (
 
 from serving.store.tables import instances, key_images, patients, queue_entries, scores, studies
 from serving.store.tenancy import Scope, within
-from serving.store.upserts import insert_or_change
+from serving.store.upserts import NewValues, insert_or_change
 
 # Up to so many sites their queues are merged: that costs about 0.1 ms a site, and nothing for their length.
 # Beyond, the queue of the network is read and filtered: of a thousand sites with a million studies, 100 took
 # 2.2 ms so and 12 ms merged; two small ones would have taken the walk past a thousand studies for each found.
 _MERGED_SITES = 24
+
+BY_HAND: Final = "by-hand"
+"""Stands in place of a policy's version where a supervisor chose the place."""
 
 # Stands for a number of sites beyond that.
 _MANY = _MERGED_SITES + 1
@@ -95,7 +100,7 @@ class QueueRow:
 
 
 def place(connection: Connection, *, site: str, study_id: int, placement: Placement) -> None:
-    """Give a study its place in the queue, or a new one."""
+    """Give a study its place in the queue, or a new one; in place of one chosen by hand an earlier one."""
     values = {
         "due_at": placement.due_at_us,
         "tier": placement.tier,
@@ -103,8 +108,29 @@ def place(connection: Connection, *, site: str, study_id: int, placement: Placem
         "reason_zh": placement.reason_zh,
         "policy_version": placement.policy_version,
     }
-    statement = insert_or_change(connection, queue_entries, key="study_id", changes=tuple(values))
+    statement = insert_or_change(
+        connection, queue_entries, key="study_id", changes=tuple(values), only_if=_may_move
+    )
     connection.execute(statement, {"study_id": study_id, "site_id": site, "is_waiting": True, **values})
+
+
+def move_by_hand(connection: Connection, *, site: str, study_id: int, placement: Placement) -> None:
+    """Give a study the place that a supervisor chose."""
+    connection.execute(
+        update(queue_entries)
+        .where(queue_entries.c.site_id == site, queue_entries.c.study_id == study_id)
+        .values(
+            due_at=placement.due_at_us,
+            tier=placement.tier,
+            reason_en=placement.reason_en,
+            reason_zh=placement.reason_zh,
+            policy_version=BY_HAND,
+        )
+    )
+
+
+def _may_move(new: NewValues) -> ColumnElement[bool]:
+    return or_(queue_entries.c.policy_version != BY_HAND, new.due_at < queue_entries.c.due_at)
 
 
 def place_no_later(

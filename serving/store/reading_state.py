@@ -1,8 +1,10 @@
 """Where the reading of one study stands: its place, who holds it, what was signed of it."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from serving.store.claims import Claim, open_claims
 from serving.store.reading_tables import reads
@@ -74,52 +76,75 @@ def at_hand(connection: Connection, *, scope: Scope, study_id: int) -> StudyAtHa
     return _at_hand(connection, scope, studies.c.id == study_id, is_held=False)
 
 
+def all_at_hand(connection: Connection, *, scope: Scope, study_ids: Sequence[int]) -> list[StudyAtHand]:
+    """Give some studies of the scope that this transaction holds already, in the order of `study_ids`."""
+    query = select(studies).where(within(scope, studies.c.site_id), studies.c.id.in_(study_ids))
+    found = {one.id: one for one in _stand(connection, connection.execute(query).all())}
+    return [found[study_id] for study_id in study_ids if study_id in found]
+
+
 def _at_hand(
     connection: Connection, scope: Scope, condition: ColumnElement[bool], *, is_held: bool
 ) -> StudyAtHand | None:
     query = select(studies).where(within(scope, studies.c.site_id), condition)
-    study = connection.execute(query.with_for_update() if is_held else query).first()
-    if study is None:
-        return None
-    # asked for only now, so that what others committed while this one waited is seen
-    place = connection.execute(select(queue_entries).where(queue_entries.c.study_id == study.id)).one()
-    newest = select(func.max(scores.c.id)).where(scores.c.study_id == study.id)
-    return StudyAtHand(
-        id=study.id,
-        key=study.key,
-        uid=study.uid,
-        site=study.site_id,
-        modality=study.modality,
-        revision=study.revision,
-        n_images=study.n_images,
-        state=study.state,
-        tier=place.tier,
-        due_at_us=place.due_at,
-        received_at_us=study.received_at,
-        is_waiting=place.is_waiting,
-        is_reopened=place.reopened_at is not None,
-        score_id=connection.execute(newest).scalar_one(),
-        claims=open_claims(connection, scope=scope, study_ids=[study.id]).get(study.id, ()),
-        signed=_signed(connection, study.id),
+    rows = connection.execute(query.with_for_update() if is_held else query).all()
+    return next(iter(_stand(connection, rows)), None)
+
+
+def _stand(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> Iterator[StudyAtHand]:
+    """Put studies that were found together with all else, asked for only now: others' commits are seen."""
+    ids = [row.id for row in rows]
+    if not ids:
+        return
+    entries = select(queue_entries).where(queue_entries.c.study_id.in_(ids))
+    places = {place.study_id: place for place in connection.execute(entries)}
+    newest = (
+        select(scores.c.study_id, func.max(scores.c.id))
+        .where(scores.c.study_id.in_(ids))
+        .group_by(scores.c.study_id)
     )
+    score_ids = dict(connection.execute(newest).all())
+    claimed = open_claims(connection, scope=Scope(None), study_ids=ids)
+    signed = _signed(connection, ids)
+    for study in rows:
+        place = places[study.id]
+        yield StudyAtHand(
+            id=study.id,
+            key=study.key,
+            uid=study.uid,
+            site=study.site_id,
+            modality=study.modality,
+            revision=study.revision,
+            n_images=study.n_images,
+            state=study.state,
+            tier=place.tier,
+            due_at_us=place.due_at,
+            received_at_us=study.received_at,
+            is_waiting=place.is_waiting,
+            is_reopened=place.reopened_at is not None,
+            score_id=score_ids.get(study.id),
+            claims=claimed.get(study.id, ()),
+            signed=signed.get(study.id, ()),
+        )
 
 
-def _signed(connection: Connection, study_id: int) -> tuple[SignedRead, ...]:
-    query = select(reads).where(reads.c.study_id == study_id, reads.c.signed_at.is_not(None))
+def _signed(connection: Connection, study_ids: Sequence[int]) -> dict[int, tuple[SignedRead, ...]]:
+    query = select(reads).where(reads.c.study_id.in_(study_ids), reads.c.signed_at.is_not(None))
     rows = connection.execute(query.order_by(reads.c.id)).all()
     amended = {row.amends for row in rows}
-    return tuple(
-        SignedRead(
-            row.id,
-            row.slot,
-            row.reader,
-            row.version,
-            row.amends,
-            row.action,
-            row.diagnosis_scheme,
-            row.diagnosis_code,
-            row.diagnosis_text,
-        )
-        for row in rows
-        if row.id not in amended
-    )
+    found: dict[int, tuple[SignedRead, ...]] = {}
+    for row in rows:
+        if row.id not in amended:
+            read = SignedRead(
+                row.id,
+                row.slot,
+                row.reader,
+                row.version,
+                row.amends,
+                row.action,
+                row.diagnosis_scheme,
+                row.diagnosis_code,
+                row.diagnosis_text,
+            )
+            found[row.study_id] = (*found.get(row.study_id, ()), read)
+    return found

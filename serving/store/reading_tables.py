@@ -127,6 +127,27 @@ Index(
     postgresql_where=reads.c.signed_at.is_not(None) & reads.c.amends.is_(None),
 )
 
+# Where the model and the read that counts of a study differ; written anew when the read is amended. A missed
+# finding for which the model has no class has the empty `class_key`.
+discrepancies = Table(
+    "discrepancies",
+    metadata,
+    Column("id", Key, primary_key=True),
+    _site(),
+    _study(),
+    Column("read_id", Key, ForeignKey("reads.id"), nullable=False),
+    Column("score_id", Key, ForeignKey("scores.id"), nullable=False),
+    Column("model_name", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("class_key", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("found_at", BigInteger, nullable=False),
+    UniqueConstraint("study_id", "class_key", "kind"),
+    CheckConstraint("kind IN ('false-alarm', 'missed', 'modified')", name="kind"),
+    Index("ix_discrepancies_site_id_id", "site_id", "id"),
+    Index("ix_discrepancies_model_name_model_version_id", "model_name", "model_version", "id"),
+)
+
 # A question to others and its way back; `site_id` asks, and `to_site_id`, where it is known, is asked.
 referrals = Table(
     "referrals",

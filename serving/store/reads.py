@@ -3,6 +3,7 @@
 A signed read is never altered; triggers hold that. What takes its place is another row that amends it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 
 from sqlalchemy import Connection, Row, insert, select, update
@@ -140,6 +141,19 @@ def save_draft(
         .returning(reads)
     ).one()
     return _read(row)
+
+
+def who_has_drafts(
+    connection: Connection, *, scope: Scope, study_ids: Collection[int], readers: Collection[str]
+) -> list[tuple[int, str]]:
+    """Give which of some readers have a draft of which of some studies."""
+    query = select(reads.c.study_id, reads.c.reader).where(
+        within(scope, reads.c.site_id),
+        reads.c.study_id.in_(study_ids),
+        reads.c.reader.in_(readers),
+        reads.c.signed_at.is_(None),
+    )
+    return [(row.study_id, row.reader) for row in connection.execute(query)]
 
 
 def move_draft(connection: Connection, *, site: str, study_id: int, reader: str, to_slot: int) -> None:

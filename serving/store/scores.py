@@ -1,8 +1,9 @@
 """What models said of a study: one score a revision and model version, with its key images."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from serving.store.tables import key_images, scores
 from serving.store.tenancy import Scope, within
@@ -92,13 +93,13 @@ def record_score(
     return True
 
 
-def class_keys_of(connection: Connection, *, scope: Scope, study_id: int, score_id: int) -> list[str] | None:
-    """Give the keys of the classes that a score of a study speaks of, None if it is none of that study."""
-    query = select(scores.c.probabilities).where(
+def find_score(connection: Connection, *, scope: Scope, study_id: int, score_id: int) -> StoredScore | None:
+    """Give a score of a study, None if it is none of that study, or of none in the scope."""
+    query = select(scores).where(
         within(scope, scores.c.site_id), scores.c.study_id == study_id, scores.c.id == score_id
     )
-    found: list[dict[str, object]] | None = connection.execute(query).scalar_one_or_none()
-    return None if found is None else [str(line["key"]) for line in found]
+    row = connection.execute(query).first()
+    return None if row is None else _score(connection, row)
 
 
 def newest_score(connection: Connection, *, scope: Scope, study_id: int) -> StoredScore | None:
@@ -109,8 +110,10 @@ def newest_score(connection: Connection, *, scope: Scope, study_id: int) -> Stor
         .order_by(scores.c.id.desc())
         .limit(1)
     ).first()
-    if row is None:
-        return None
+    return None if row is None else _score(connection, row)
+
+
+def _score(connection: Connection, row: Row[*tuple[Any, ...]]) -> StoredScore:
     images = connection.execute(
         select(key_images).where(key_images.c.score_id == row.id).order_by(key_images.c.rank)
     )

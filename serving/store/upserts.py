@@ -3,10 +3,15 @@
 To build a statement costs as much as to run it: what is run for each image is built once.
 """
 
+from collections.abc import Callable
 from functools import cache
+from typing import TypeAlias
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import ColumnCollection, ColumnElement, Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
+
+NewValues: TypeAlias = ColumnCollection[str, ColumnElement[object]]
+Condition: TypeAlias = Callable[[NewValues], ColumnElement[bool]]
 
 
 def insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -20,10 +25,18 @@ def insert_unless_there(connection: Connection, table: Table) -> postgresql.Inse
 
 
 def insert_or_change(
-    connection: Connection, table: Table, *, key: str, changes: tuple[str, ...]
+    connection: Connection,
+    table: Table,
+    *,
+    key: str,
+    changes: tuple[str, ...],
+    only_if: Condition | None = None,
 ) -> postgresql.Insert | sqlite.Insert:
-    """Give the INSERT that changes some columns of the row that has the same `key`, if there is one."""
-    return _insert_or_change(connection.dialect.name, table, key, changes)
+    """Give the INSERT that changes some columns of the row that has the same `key`, if there is one.
+
+    `only_if` makes the condition of a change from the new values; where it does not hold, the row stays.
+    """
+    return _insert_or_change(connection.dialect.name, table, key, changes, only_if)
 
 
 def _insert(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -37,8 +50,9 @@ def _insert_unless_there(dialect: str, table: Table) -> postgresql.Insert | sqli
 
 @cache
 def _insert_or_change(
-    dialect: str, table: Table, key: str, changes: tuple[str, ...]
+    dialect: str, table: Table, key: str, changes: tuple[str, ...], only_if: Condition | None
 ) -> postgresql.Insert | sqlite.Insert:
     statement = _insert(dialect, table)
     new = {name: statement.excluded[name] for name in changes}
-    return statement.on_conflict_do_update(index_elements=[table.c[key]], set_=new)
+    where = None if only_if is None else only_if(statement.excluded)
+    return statement.on_conflict_do_update(index_elements=[table.c[key]], set_=new, where=where)

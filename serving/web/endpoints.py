@@ -9,7 +9,6 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from serving.audit.origin import Acting
-from serving.consents.schemas import StudyConsent
 from serving.consents.service import Consents
 from serving.errors import Problem, ServiceError
 from serving.identity.caller import ActingCaller, ActingSite
@@ -18,12 +17,11 @@ from serving.intake.endpoints import receive
 from serving.intake.schemas import ReceivedStudy, RejectedFile
 from serving.intake.service import Intake
 from serving.operations.service import Operations
-from serving.store.times import from_us, now_us
 from serving.store.uses import Consent
-from serving.studies.schemas import StudyDetail
-from serving.studies.service import Studies
 from serving.web.account_wording import account_wording_of
 from serving.web.pages import MEDIA_TYPES, Pages, Words
+from serving.web.reading_wording import reading_wording_of
+from serving.web.study_page import StudyPage
 from serving.web.wording import Wording
 from serving.worklist.language import Language
 from serving.worklist.schemas import WorklistPage
@@ -32,7 +30,6 @@ from serving.worklist.service import Worklist
 Cursor = Annotated[str | None, Query(max_length=64)]
 
 _ROWS_A_PAGE = 50
-_IMAGES_SHOWN = 60
 
 
 def build_router(
@@ -40,10 +37,10 @@ def build_router(
     *,
     intake: Intake,
     worklist: Worklist,
-    studies: Studies,
     consents: Consents,
     operations: Operations,
     gate: Gate,
+    study_page: StudyPage,
 ) -> APIRouter:
     """Serve the pages."""
     router = APIRouter(include_in_schema=False)
@@ -64,26 +61,17 @@ def build_router(
             is_first=cursor is None,
             has_models=bool(operations.models()),
             may_send=gate.table["POST", "/send"].allows(caller),
+            may_read=gate.table["POST", "/next"].allows(caller),
+            reading_words=reading_wording_of(Language(words.code)),
             paused_because=_paused_because(operations),
         )
 
     @router.get("/studies/{study}")
     def show_study(request: Request, study: str, words: Words, caller: ActingCaller) -> HTMLResponse:
         try:
-            view = studies.find(study, scope=caller.scope, site=caller.home_site, who=caller.who)
+            return study_page.show(request, words, study, caller)
         except ServiceError as error:
             return _failure(pages, request, words, error)
-        detail = StudyDetail.of(view, language=Language(words.code))
-        return pages.fill(
-            "study.html",
-            request,
-            words,
-            study=detail,
-            quality=[one.model_dump(mode="json") for one in detail.quality],
-            consent=StudyConsent.of(consents.look(study, scope=caller.scope)),
-            shown_images=detail.images[:_IMAGES_SHOWN],
-            minutes_left=(detail.due_at - from_us(now_us())).total_seconds() / 60,
-        )
 
     @router.post("/studies/{study}/consent")
     def change_consent(

@@ -1,10 +1,12 @@
 """The worklist as JSON."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
+from serving.store.claims import Claim
 from serving.store.queue import QueueRow
 from serving.store.times import from_us
 from serving.worklist.language import Language
@@ -42,6 +44,14 @@ class ImageLinks(BaseModel):
         )
 
 
+class HeldBy(BaseModel):
+    """Who reads a study at present."""
+
+    reader: str
+    slot: int = Field(description="1 the read, 2 a second one, 3 the adjudication.")
+    until: datetime
+
+
 class WorklistEntry(BaseModel):
     """A study that waits."""
 
@@ -65,9 +75,10 @@ class WorklistEntry(BaseModel):
     quality: float | None = Field(description="0 to 1.")
     key_image: ImageLinks | None = Field(description="What to look at first; null without a score.")
     cover: ImageLinks | None = Field(description="The key image, else the image that came first.")
+    held_by: list[HeldBy] = Field(description="Who reads it at present; empty: nobody.")
 
     @classmethod
-    def of(cls, row: QueueRow, *, now_us: int, language: Language) -> Self:
+    def of(cls, row: QueueRow, *, now_us: int, language: Language, claims: Sequence[Claim] = ()) -> Self:
         """Put a stored row into words."""
         place = row.placement
         key = _links(row.study_key, row.key_sop_instance_uid, row.key_frame_number)
@@ -94,6 +105,10 @@ class WorklistEntry(BaseModel):
                 "quality": row.quality,
                 "key_image": key,
                 "cover": key or _links(row.study_key, row.first_sop_instance_uid, 1),
+                "held_by": [
+                    HeldBy(reader=one.reader, slot=one.slot, until=from_us(one.expires_at_us))
+                    for one in claims
+                ],
             }
         )
 
@@ -120,7 +135,10 @@ class WorklistPage(BaseModel):
             language=language,
             waiting=page.n_waiting,
             waiting_is_more=page.n_waiting >= COUNTED_UP_TO,
-            entries=[WorklistEntry.of(row, now_us=page.read_at_us, language=language) for row in page.rows],
+            entries=[
+                WorklistEntry.of(row, now_us=page.read_at_us, language=language, claims=page.held(row))
+                for row in page.rows
+            ],
             next=following,
         )
 

@@ -4,13 +4,14 @@ import base64
 import binascii
 import hashlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from serving.audit.trail import AuditTrail
 from serving.errors import Problem, ServiceError
 from serving.store.audit_chain import Action, AuditEvent, Who
+from serving.store.claims import Claim, open_claims
 from serving.store.database import Database
 from serving.store.queue import Cursor, QueueRow, count_waiting, read_page
 from serving.store.tenancy import NETWORK, Scope
@@ -36,13 +37,18 @@ class Page:
     """A part of the worklist; `next_cursor` is None on the last page, `read_at_us` the time of reading.
 
     `n_waiting` is exact below :data:`COUNTED_UP_TO` and means "so many or more" there; above
-    :data:`COUNTED_ANEW_UP_TO` it may be five seconds old.
+    :data:`COUNTED_ANEW_UP_TO` it may be five seconds old. `claims` says who holds which study's number.
     """
 
     rows: tuple[QueueRow, ...]
     n_waiting: int
     next_cursor: str | None
     read_at_us: int
+    claims: Mapping[int, tuple[Claim, ...]] = field(default_factory=dict)
+
+    def held(self, row: QueueRow) -> tuple[Claim, ...]:
+        """Give the claims of a study that keep others off."""
+        return tuple(claim for claim in self.claims.get(row.study_id, ()) if claim.is_held(self.read_at_us))
 
 
 @dataclass(frozen=True)
@@ -70,10 +76,11 @@ class Worklist:
         with self.database.reading() as connection, connection.begin():
             rows = read_page(connection, scope=scope, limit=limit + 1, after=after)
             n_waiting = self._count(connection, scope)
+            claims = open_claims(connection, scope=scope, study_ids=[row.study_id for row in rows])
         has_more = len(rows) > limit
         shown = tuple(rows[:limit])
         following = encode_cursor(shown[-1]) if has_more else None
-        page = Page(shown, n_waiting, following, self.clock())
+        page = Page(shown, n_waiting, following, self.clock(), claims)
         self.trail.note(_viewed(page, scope=scope, site=site, who=who, cursor=cursor))
         return page
 

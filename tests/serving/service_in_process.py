@@ -38,6 +38,8 @@ from serving.operations.service import Operations
 from serving.operations.storage import StorageCheck
 from serving.reading.claims import Claims
 from serving.reading.codes import ValueSet
+from serving.reading.learning import Learning
+from serving.reading.overriding import Overriding
 from serving.reading.reads import Reads
 from serving.reading.terms import ReadingTerms
 from serving.scoring.pipeline import Pipeline
@@ -180,8 +182,9 @@ def in_process(
         started_at_s=0.0,
         database_file=folder / "test.sqlite",
     )
+    claims = Claims(database, trail, reading_terms)
     identity = (
-        open_identity(database, trail, folder, factor_roles=factor_roles)
+        open_identity(database, trail, folder, factor_roles=factor_roles, leaving=claims.leave)
         if with_sign_in
         else Identity.without_sign_in(trail)
     )
@@ -191,7 +194,9 @@ def in_process(
         uploads=uploads,
         worklist=Worklist(database, trail),
         consents=Consents(database, trail),
-        claims=Claims(database, trail, reading_terms),
+        claims=claims,
+        overriding=Overriding(trail, placer.policy),
+        learning=Learning(database, trail),
         reads=Reads(database, trail, ValueSet.of(one.card for one in registry.artifacts()), reading_terms),
         studies=Studies(database, renderer, trail),
         dicomweb=DicomWeb(database, objects, trail, renderer),

@@ -42,6 +42,9 @@ BODIES: Mapping[Address, dict[str, Any]] = {
     ("PATCH", "/api/v1/sites/{site}"): {"json": {"name": "x"}},
     ("PUT", "/api/v1/studies/{study}/consent"): {"json": {"consent": "care-only"}},
     ("POST", "/api/v1/studies/{study}/claim/take-over"): {"json": {"reason": "away", "for_me": False}},
+    ("POST", "/api/v1/studies/{study}/rank"): {
+        "json": {"due_at": "2099-01-01T00:00:00Z", "reason": "because"}
+    },
     ("PUT", "/api/v1/studies/{study}/read"): {"json": {"note": "x"}},
     ("POST", "/api/v1/studies/{study}/read/sign"): {
         "json": {"version": 1, "seen_revision": 1, "seen_images": 1, "seen_score": None}

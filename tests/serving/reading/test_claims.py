@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from serving.identity.caller import Role
-from serving.store.claims import AlreadyHeldError, begin_claim
+from serving.store.claims import AlreadyHeldError, NewClaim, begin_claims
 from serving.store.reading_tables import claims
 from tests.serving.reading.readers import ReadingRoom, reading_room
 from tests.serving.store.databases import Place
@@ -139,16 +139,7 @@ def test_the_index_refuses_a_second_claim_whatever_a_program_does(room: ReadingR
     with room.service.database.reading() as connection:
         row = connection.execute(select(claims)).one()
     with pytest.raises(AlreadyHeldError), room.service.database.writing() as connection:
-        begin_claim(
-            connection,
-            site=row.site_id,
-            study_id=row.study_id,
-            slot=1,
-            reader="bo",
-            transaction_uid="1.2",
-            now_us=1,
-            expires_at_us=2,
-        )
+        begin_claims(connection, [NewClaim(row.site_id, row.study_id, 1, "bo", "1.2", 1, 2)])
 
 
 def test_the_same_transaction_sent_twice_takes_one_study(room: ReadingRoom) -> None:

@@ -20,6 +20,7 @@ from serving.store import (
     device_tables,
     devices,
     dicom_images,
+    discrepancies,
     events,
     exports,
     hl7_senders,
@@ -93,6 +94,7 @@ READS_OVER_ALL_SITES = {
     ("figures", "*"): "numbers and times without a site, for the operator",
     ("references", "*"): "whether anybody refers to an object, which all sites share",
     ("receipt", "unknown_objects"): "the same",
+    ("claims", "begin_claims"): "writes rows of each study's own site, and reads none",
     ("exports", "begin"): "writes rows of each study's own site, and reads none",
     ("exports", "end"): "by the key of the export that the caller began",
     ("uploads", "begin_upload"): "writes a row of its batch, which was found within a scope",
@@ -172,8 +174,21 @@ def _fill(connection: Connection, site: str) -> None:
     hl7_senders.add_sender(connection, sender, created_by="local", now_us=5)
     assert record_score(connection, score, site=site, study_id=study_id, revision=1)
     whose = {"site": site, "study_id": study_id, "slot": 1, "reader": "ann", "now_us": 5}
-    claims.begin_claim(connection, **whose, transaction_uid="1.2", expires_at_us=9)
-    reads.begin_draft(connection, reads.Decision(), **whose, save_key=None, score_id=None)
+    claims.begin_claims(connection, [claims.NewClaim(site, study_id, 1, "ann", "1.2", 5, 9)])
+    draft = reads.begin_draft(connection, reads.Decision(), **whose, save_key=None, score_id=None)
+    score_id = connection.execute(
+        tables.scores.select().where(tables.scores.c.study_id == study_id)
+    ).scalar_one()
+    discrepancies.set_differences(
+        connection,
+        [discrepancies.Difference("mel", "missed")],
+        site=site,
+        study_id=study_id,
+        read_id=draft.id,
+        score_id=score_id,
+        model=("m", "1"),
+        now_us=5,
+    )
 
 
 def _of(connection: Connection, site: str) -> dict[str, Any]:
@@ -194,6 +209,9 @@ def _of(connection: Connection, site: str) -> dict[str, Any]:
         "condition": tables.studies.c.id == row.id,
         "is_held": False,
         "reader": "ann",
+        "readers": ["ann"],
+        "wanted": discrepancies.Wanted(),
+        "before": None,
         "now_us": 6,
         "score_id": connection.execute(
             tables.scores.select().where(tables.scores.c.study_id == row.id)
@@ -217,6 +235,7 @@ SCOPED: dict[str, Callable[..., object]] = {
         consent,
         devices,
         dicom_images,
+        discrepancies,
         events,
         exports,
         quarantine,
