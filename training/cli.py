@@ -158,6 +158,12 @@ def export(
     run: RunFolder = None,
     data: DataFolder = None,
     to: Destination = None,
+    fold: Annotated[
+        int | None,
+        typer.Option(
+            "--fold", min=0, help="Of a crossed recipe ship the network of this fold, not a refit on all."
+        ),
+    ] = None,
     int8: Annotated[
         bool,
         typer.Option(
@@ -171,7 +177,7 @@ def export(
     from training.work import open_work
 
     work = open_work(recipe, run=run, datasets=data, device="cpu", threads=None)
-    artifact, difference = work.export(to, with_int8=int8)
+    artifact, difference = work.export(to, with_int8=int8, fold=fold)
     _say(
         work, f"the model is in {artifact.folder}; torch and ONNX Runtime differ by at most {difference:.1e}"
     )

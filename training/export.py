@@ -31,16 +31,12 @@ from training.predictions import ScoredSet, read_scored
 from training.quantise import Pictures, quantise
 from training.recipe import Recipe, SplitPart
 from training.run import Run, read_json
+from training.shipping import Shipped, limit_of, measure_itself, shipped_network
 
 # The newest that ONNX Runtime 1.23, the oldest allowed, takes in full.
 OPSET = 20
 MAX_DIFFERENCE = 1e-4
 MIN_PROOF_IMAGES = 64
-ON_REFIT = (
-    "Figures, calibration and thresholds were measured on the networks of {n} folds, each on the fold that "
-    "it never saw. The network that ships was made by the same recipe from all folds; no image is left on "
-    "which it could be measured itself."
-)
 
 
 class ServedNetwork(nn.Module):
@@ -63,6 +59,7 @@ def export(
     run: Run,
     destination: Path,
     *,
+    shipped: Shipped | None = None,
     scored: Mapping[SplitPart, ScoredSet] | None = None,
     pictures: Pictures | None = None,
     material: NoveltyMaterial | None = None,
@@ -81,9 +78,11 @@ def export(
         Evaluated and calibrated.
     destination : Path
         A folder of models.
+    shipped : Shipped or None
+        Which network it is; by default that of :func:`training.shipping.shipped_network`.
     scored : mapping of SplitPart to ScoredSet or None
-        What the network gives for the parts of :attr:`Recipe.shipped`, by which it knows its own kind of
-        picture. None: as the run was evaluated.
+        What the network gives for the parts that `shipped` names, by which it knows its own kind of picture.
+        None: as the run was evaluated.
     pictures : Pictures or None
         From which the variant in 8-bit integers is made and measured; it stands beside where it is accepted.
         None: floating point alone.
@@ -103,11 +102,12 @@ def export(
     """
     if len(proof_pixels) < MIN_PROOF_IMAGES:
         raise ExportError(f"{len(proof_pixels)} images prove too little, expected {MIN_PROOF_IMAGES}")
+    shipped = shipped or shipped_network(recipe, run)
     if scored is None:
         scored = {part: read_scored(run.predictions(part)) for part in recipe.folds.parts}
     known = fit_novelty(recipe, scored["train"], scored["validation"], material)
     onnx = to_onnx(network, recipe.input.height)
-    card = fill_card(recipe, run, scored)
+    card = fill_card(recipe, run, shipped, scored)
     try:
         with tempfile.TemporaryDirectory() as staging:
             staged = write_artifact(Path(staging) / recipe.version, onnx=onnx, card=card, novelty=known)
@@ -123,9 +123,9 @@ def export(
                 int8, card["variants"] = quantise(staged, pictures)
             if material is not None:
                 whole = Path(staging) / "whole" / recipe.version
-                shipped = write_artifact(whole, onnx=onnx, card=card, novelty=known, int8=int8)
-                metrics = measure_abstention_of(recipe.shipped, Session(shipped), material, run)
-                card["metrics"] = [*shipped.card.metrics, *metrics]
+                as_served = write_artifact(whole, onnx=onnx, card=card, novelty=known, int8=int8)
+                metrics = measure_abstention_of(shipped.view, Session(as_served), material, run)
+                card["metrics"] = [*as_served.card.metrics, *metrics]
         folder = destination / recipe.name / recipe.version
         return write_artifact(folder, onnx=onnx, card=card, novelty=known, int8=int8), difference
     except ModelError as error:
@@ -185,14 +185,17 @@ def fit_novelty(
     return novelty.with_looks(known, looks.train, looks.held_out, validation.features[looks.held_out_places])
 
 
-def fill_card(recipe: Recipe, run: Run, scored: Mapping[SplitPart, ScoredSet]) -> dict[str, object]:
+def fill_card(
+    recipe: Recipe, run: Run, shipped: Shipped, scored: Mapping[SplitPart, ScoredSet]
+) -> dict[str, object]:
     """Put the card's fields together from the recipe and the run's files, its figures by group among them."""
     calibrated = read_json(run.calibration)
     context = read_context(recipe, run)
     evaluated = read_json(run.evaluation)
     measured = group_metrics(read_groups(run), recipe.folds.text_of(recipe.folds.test))
-    own_limits = [ON_REFIT.format(n=recipe.folds.n)] if recipe.folds.cross else []
-    by_group = [metric.model_dump(mode="json") for metric in measured]
+    itself = measure_itself(recipe, run, shipped)
+    limits = (*recipe.limits, *recipe.source.limits, *limit_of(recipe, shipped, itself))
+    data = _training_data(recipe, run, shipped, scored)
     return {
         "name": recipe.name,
         "version": recipe.version,
@@ -209,26 +212,33 @@ def fill_card(recipe: Recipe, run: Run, scored: Mapping[SplitPart, ScoredSet]) -
         "calibration": calibrated["calibration"],
         "operating_points": calibrated["operating_points"],
         "context": None if context is None else context.model_dump(mode="json"),
-        "training_data": [part.model_dump(mode="json") for part in _training_data(recipe, run, scored)],
-        "metrics": [*evaluated["metrics"], *by_group],
+        "training_data": [part.model_dump(mode="json") for part in data],
+        "metrics": [
+            *evaluated["metrics"],
+            *(metric.model_dump(mode="json") for metric in (*itself, *measured)),
+        ],
         "intended_use": recipe.intended_use,
-        "limits": [*recipe.limits, *recipe.source.limits, *own_limits] or ["None were stated."],
+        "limits": limits or ["None were stated."],
         "recipe_sha256": recipe.sha256,
     }
 
 
-def _training_data(recipe: Recipe, run: Run, scored: Mapping[SplitPart, ScoredSet]) -> Iterator[TrainingData]:
+def _training_data(
+    recipe: Recipe, run: Run, shipped: Shipped, scored: Mapping[SplitPart, ScoredSet]
+) -> Iterator[TrainingData]:
     """Name what trained the network and what it was measured on."""
     if recipe.folds.cross:
-        every, facts = read_scored(run.predictions("test")), run.refit.facts
-        whole, crossed = recipe.whole.folds, recipe.folds
-        named = {"train": (whole.text_of(whole.train), every), "test": (crossed.text_of(crossed.test), every)}
+        every, trained = read_scored(run.predictions("test")), shipped.trained.folds
+        seen = every if shipped.is_refit else scored["train"]
+        named = {
+            "train": (trained.text_of(trained.train), seen),
+            "test": (recipe.folds.text_of(recipe.folds.test), every),
+        }
     else:
-        facts = run.facts
         named = {
             part: (recipe.folds.text_of(folds), scored[part]) for part, folds in recipe.folds.parts.items()
         }
-    split_sha256 = read_json(facts)["split_sha256"]
+    split_sha256 = read_json(shipped.run.facts)["split_sha256"]
     for part, (split, rows) in named.items():
         yield TrainingData(
             source=recipe.source.title,

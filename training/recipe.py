@@ -146,6 +146,21 @@ class SeenFolds(FoldSpec):
         return f"{super().text_of(folds)}, which trained it too"
 
 
+class LeftOutFold(FoldSpec):
+    """The fold that a network never saw, and which sets its limit of novelty; what names the fold says so."""
+
+    def text_of(self, folds: tuple[int, ...]) -> str:
+        """Name some folds as a card does.
+
+        Examples
+        --------
+        >>> LeftOutFold.model_construct(n=5, seed=7, test=(2,), validation=(2,)).text_of((2,))
+        'fold 2 of 5 by group, seed 7, which set its limit of novelty'
+        """
+        of_it = ", which set its limit of novelty" if folds == self.test else ""
+        return f"{super().text_of(folds)}{of_it}"
+
+
 class NetworkSpec(_Section):
     """The network by its name (see `models.networks.build`).
 
@@ -386,6 +401,12 @@ class Recipe(_Section):
             return self
         seen = SeenFolds(n=spec.n, seed=spec.seed, test=(0,), validation=(spec.n - 1,))
         return self.model_copy(update={"folds": seen})
+
+    def shipped_of_fold(self, fold: int) -> "Recipe":
+        """Give a crossed recipe as the network of one fold sees it, where that is what ships."""
+        spec = self.of_fold(fold).folds
+        seen = spec.model_dump() | {"test": (fold,), "validation": (fold,)}
+        return self.model_copy(update={"folds": LeftOutFold.model_construct(**seen)})
 
     def input_at(self, px: int) -> InputSpec:
         """Give the input specification at another size."""

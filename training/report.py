@@ -29,6 +29,7 @@ from training.quantise import LIMITS, verdict
 from training.recipe import Recipe
 from training.run import Run, read_json
 from training.saving import replacing
+from training.shipping import read_shipped
 from training.statement import Statement, statement_of
 from training.trials import Trials, trials_of
 
@@ -73,8 +74,8 @@ def report(card: ModelCard, recipe: Recipe, run: Run, folder: Path) -> Path:
     training.errors.RunError
         If one of the run's files is missing.
     """
-    trained = run.refit if recipe.folds.cross else run
-    history = [json.loads(line) for line in trained.metrics.read_text(encoding="utf-8").splitlines()]
+    shipped = read_shipped(recipe, run)
+    history = [json.loads(line) for line in shipped.run.metrics.read_text(encoding="utf-8").splitlines()]
     counts = np.array(read_json(run.evaluation)["confusion"], dtype=np.int64)
     trials = trials_of(recipe, run)
     pictures.draw(folder / "learning.png", pictures.learning_curve(history))
@@ -82,7 +83,7 @@ def report(card: ModelCard, recipe: Recipe, run: Run, folder: Path) -> Path:
     _draw_curves(card, trials, folder)
     measured, strangers = read_groups(run), read_abstention(run)
     statement = statement_of(recipe.source.kind)
-    seen_before = f"\n\n{_TRAINED_IT_TOO}" if recipe.folds.cross else ""
+    seen_before = f"\n\n{_TRAINED_IT_TOO}" if shipped.is_refit else ""
     text = render(
         card,
         statement,

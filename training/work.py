@@ -31,6 +31,7 @@ from training.recipe import Recipe, SplitPart, read_recipe
 from training.refit import check_folds, known_rows, shipped_parts, soft_targets, stretch
 from training.report import report
 from training.run import Run
+from training.shipping import Shipped, note_shipped, shipped_network
 
 RUNS = Path("runs")
 N_PROOF_IMAGES = 128
@@ -120,15 +121,17 @@ class Work:
             choose_context(self.recipe, self.run, self.labelled)
         return self.run.calibration
 
-    def export(self, destination: Path | None, *, with_int8: bool = True) -> tuple[Artifact, float]:
+    def export(
+        self, destination: Path | None, *, with_int8: bool = True, fold: int | None = None
+    ) -> tuple[Artifact, float]:
         """Write the model's folder; give what was written and the largest difference from torch.
 
-        Its figures by group go into the card; whether its maps are evidence is measured on what was written.
+        Of a crossed recipe the refit ships, or with `fold` the network of that fold. Its figures by group go
+        into the card; whether its maps are evidence is measured on what was written.
         """
-        crossed, shipped = self.recipe.folds.cross, self.recipe.shipped
-        trained, run = (self.recipe.whole, self.run.refit) if crossed else (self.recipe, self.run)
-        run.check_is_of(trained, self.labelled)
-        network = evaluation.best_network(trained, run, torch.device("cpu"))
+        shipped = shipped_network(self.recipe, self.run, fold)
+        shipped.run.check_is_of(shipped.trained, self.labelled)
+        network = evaluation.best_network(shipped.trained, shipped.run, torch.device("cpu"))
         pixels = self.pixels_at(self.recipe.input.height)
         spread = np.linspace(0, len(pixels) - 1, min(N_PROOF_IMAGES, len(pixels))).astype(np.intp)
         measure_groups_of(self.recipe, self.labelled, self.run)
@@ -138,12 +141,30 @@ class Work:
             pixels[spread],
             self.run,
             destination or self.run.models,
-            scored=self._refit_parts(network, pixels) if crossed else None,
-            pictures=pictures_of(shipped, self.labelled, pixels) if with_int8 else None,
-            material=material_of(shipped, self.labelled, pixels, self.datasets),
+            shipped=shipped,
+            scored=self._parts(shipped, network, pixels),
+            pictures=pictures_of(shipped.view, self.labelled, pixels) if with_int8 else None,
+            material=material_of(shipped.view, self.labelled, pixels, self.datasets),
         )
-        measure_evidence(shipped, Session(artifact), self.labelled, pixels, self.run)
+        measure_evidence(shipped.view, Session(artifact), self.labelled, pixels, self.run)
+        note_shipped(self.run, shipped)
         return artifact, difference
+
+    def _parts(
+        self, shipped: Shipped, network: ImageClassifier, pixels: Pixels
+    ) -> Mapping[SplitPart, ScoredSet] | None:
+        """Score what the network of a crossed recipe knows its own kind of picture by; None as evaluated."""
+        if shipped.is_refit:
+            return self._refit_parts(network, pixels)
+        if shipped.fold is None:
+            return None
+        check_folds(self.recipe, self.run)
+        rows = self.labelled.rows_in(shipped.trained.folds.train)
+        known = evaluation.score(
+            self.recipe, network, self.labelled, pixels, rows=rows, device=torch.device("cpu")
+        )
+        unknown = read_out_of_fold(self.recipe, self.run)[shipped.fold]
+        return {"train": known, "validation": unknown, "test": unknown}
 
     def _refit_parts(self, network: ImageClassifier, pixels: Pixels) -> Mapping[SplitPart, ScoredSet]:
         """Score the rows with the network that ships, and some with those of the folds that they trained."""

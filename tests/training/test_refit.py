@@ -14,10 +14,14 @@ from training.checkpoint import read_progress
 from training.errors import RecipeError, RunError, TrainingError
 from training.evaluate import best_network
 from training.loss import distillation
+from training.pool import read_out_of_fold
 from training.predictions import ScoredSet, read_scored
 from training.recipe import Recipe, read_recipe
 from training.refit import moved_away, soft_targets, stretch
 from training.run import Run
+from training.shipping import ITSELF
+from training.trials import cross_fit
+from training.units import judge_units
 from training.work import Work, open_work
 
 N_FOLDS = 3
@@ -95,6 +99,47 @@ def test_what_ships_is_the_refit_network_and_its_card_says_so(work: Work, artifa
     text = (artifact.folder / "CARD.md").read_text(encoding="utf-8")
     assert "no image is left on which it could be measured" in text
     assert "measured on each fold with those of the other folds" in text
+
+
+def test_the_network_of_a_fold_ships_measured_on_the_fold_it_never_saw(
+    work: Work, artifact: Artifact, tmp_path: Path
+) -> None:
+    of_fold, difference = work.export(tmp_path, with_int8=False, fold=1)
+    text = work.report(tmp_path).read_text(encoding="utf-8")
+
+    assert difference <= 1e-4
+    card, refitted = of_fold.card, artifact.card
+    assert card.onnx_sha256 != refitted.onnx_sha256
+    network = best_network(work.recipe.of_fold(1), work.run.of_fold(1), torch.device("cpu"))
+    pixels = np.array(work.pixels_at(32)[:8])
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(pixels).permute(0, 3, 1, 2).float()).logits.numpy()
+    np.testing.assert_allclose(Session(of_fold).run(pixels).logits, logits, atol=1e-4)
+    # What the recipe is measured by, and calibrated on, is the same; what trained the network is not.
+    assert (card.calibration, card.operating_points) == (refitted.calibration, refitted.operating_points)
+    assert [(part.role, part.split, part.n_images) for part in card.training_data] == [
+        ("train", "folds 0, 2 of 3 by group, seed 1", 60),
+        ("test", "out of fold, 3 folds by group, seed 1", 90),
+    ]
+    itself = {one.name: one for one in card.metrics if one.group == ITSELF}
+    scored = read_scored(work.run.of_fold(1).predictions("test"))
+    trials = cross_fit(work.recipe, [*read_out_of_fold(work.recipe, work.run).values()], "out of fold")
+    judged = judge_units(work.recipe, scored, trials.each[1].fit)
+    assert itself["accuracy"].figure.value == np.mean(judged.probabilities.argmax(axis=1) == scored.labels)
+    assert itself["accuracy"].split == "fold 1 of 3 by group, seed 1"
+    assert any(
+        "that of fold 1; on the 30 images of that fold it gives accuracy" in one for one in card.limits
+    )
+    assert "which was refitted on all folds" not in text
+    work.export(tmp_path / "refit", with_int8=False)  # the run's last export is the refit's again
+    assert "which was refitted on all folds" in work.report(tmp_path / "refit").read_text(encoding="utf-8")
+
+
+def test_only_a_crossed_recipe_ships_a_fold(tiny_recipe: Path, tiny_datasets: Path, tmp_path: Path) -> None:
+    work = open_work(tiny_recipe, run=tmp_path, datasets=tiny_datasets, device="cpu", threads=None)
+
+    with pytest.raises(RecipeError, match="it has no run for fold 1 alone"):
+        work.export(None, fold=1)
 
 
 def test_a_refit_waits_for_the_folds_that_teach_it(
