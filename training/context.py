@@ -136,7 +136,7 @@ def choose_factors(
         fitted_on=trials.fitted_on,
         n=len(fitted_on.labels),
         metrics=(
-            *measure_context(recipe, compared, n_resamples=n_resamples),
+            *measure_context(recipe, compared, split=trials.measured_on, n_resamples=n_resamples),
             *_by_age(recipe, trials, compared, contexts, n_resamples),
         )
         if kept
@@ -154,12 +154,14 @@ def compare(judged: Judged, contexts: Contexts, fitted: Factors) -> Compared:
 
 
 def measure_context(
-    recipe: Recipe, compared: Sequence[Compared], *, n_resamples: int = N_RESAMPLES
+    recipe: Recipe, compared: Sequence[Compared], *, split: str, n_resamples: int = N_RESAMPLES
 ) -> tuple[Metric, ...]:
-    """Give each figure with the context, and by how much it is above that of the picture alone."""
+    """Give each figure with the context, and by how much it is above that of the picture alone.
+
+    `split` is what the rows are, as the card calls it.
+    """
     alone = join_judged(part.alone for part in compared)
     together = join_judged(part.together for part in compared)
-    split = recipe.folds.text_of(recipe.folds.test)
     metrics = []
     for name, measure in _measures(recipe, alone.labels).items():
         figures = {
@@ -274,8 +276,8 @@ def _by_age(
             continue
         for name, values in (("sensitivity", together[rows]), ("sensitivity_gain", (together - alone)[rows])):
             figure = bootstrap_interval(_mean_of(values), groups, n_resamples=n_resamples, seed=recipe.seed)
-            split = recipe.folds.text_of(recipe.folds.test)
-            metrics.append(Metric(name=name, split=split, figure=figure, group=f"{WITH_CONTEXT}, {band}"))
+            group = f"{WITH_CONTEXT}, {band}"
+            metrics.append(Metric(name=name, split=trials.measured_on, figure=figure, group=group))
     return tuple(metrics)
 
 

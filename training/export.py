@@ -27,6 +27,7 @@ from training.dataset import Pixels
 from training.errors import ExportError
 from training.graph import forget_where_it_was_made
 from training.groups import group_metrics
+from training.pool import measured_on
 from training.predictions import ScoredSet, read_scored
 from training.quantise import Pictures, quantise
 from training.recipe import Recipe, SplitPart
@@ -192,9 +193,9 @@ def fill_card(
     calibrated = read_json(run.calibration)
     context = read_context(recipe, run)
     evaluated = read_json(run.evaluation)
-    measured = group_metrics(read_groups(run), recipe.folds.text_of(recipe.folds.test))
+    measured = group_metrics(read_groups(run), measured_on(recipe, run))
     itself = measure_itself(recipe, run, shipped)
-    limits = (*recipe.limits, *recipe.source.limits, *limit_of(recipe, shipped, itself))
+    limits = (*recipe.limits, *recipe.source.limits, *limit_of(recipe, run, shipped, itself))
     data = _training_data(recipe, run, shipped, scored)
     return {
         "name": recipe.name,
@@ -232,7 +233,7 @@ def _training_data(
         seen = every if shipped.is_refit else scored["train"]
         named = {
             "train": (trained.text_of(trained.train), seen),
-            "test": (recipe.folds.text_of(recipe.folds.test), every),
+            "test": (measured_on(recipe, run), every),
         }
     else:
         named = {

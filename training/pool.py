@@ -32,6 +32,12 @@ def finished_folds(recipe: Recipe, run: Run) -> tuple[int, ...]:
     return finished
 
 
+def measured_on(recipe: Recipe, run: Run) -> str:
+    """Name the rows that a run's figures are of, as the card does: a crossed recipe's finished folds."""
+    folds = recipe.folds
+    return folds.text_of(finished_folds(recipe, run) if folds.cross else folds.test)
+
+
 def read_out_of_fold(recipe: Recipe, run: Run) -> dict[int, ScoredSet]:
     """Read what each finished fold's network gives for its own test fold.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from models.card import Metric
 from training.errors import RunError
 from training.figures import Reading, measure
-from training.pool import read_out_of_fold
+from training.pool import finished_folds, read_out_of_fold
 from training.recipe import Recipe
 from training.run import Run, read_json, write_json
 from training.trials import cross_fit
@@ -107,16 +107,17 @@ def measure_itself(recipe: Recipe, run: Run, shipped: Shipped) -> tuple[Metric, 
     )
 
 
-def limit_of(recipe: Recipe, shipped: Shipped, itself: tuple[Metric, ...]) -> tuple[str, ...]:
+def limit_of(recipe: Recipe, run: Run, shipped: Shipped, itself: tuple[Metric, ...]) -> tuple[str, ...]:
     """Say in the card what its figures were measured on, where that is not the network that ships."""
     if not recipe.folds.cross:
         return ()
     if shipped.fold is None:
         return (ON_REFIT.format(n=recipe.folds.n),)
+    n_networks = len(finished_folds(recipe, run))
     told = ", ".join(
         f"{metric.name.replace('_', ' ').replace('auc', 'AUC')} {metric.figure.value:.3f} "
         f"({metric.figure.low:.3f} to {metric.figure.high:.3f})"
         for metric in itself
     )
     n_images = max(metric.figure.n for metric in itself)
-    return (ON_FOLD.format(n=recipe.folds.n, fold=shipped.fold, images=f"{n_images:,}", figures=told),)
+    return (ON_FOLD.format(n=n_networks, fold=shipped.fold, images=f"{n_images:,}", figures=told),)

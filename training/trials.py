@@ -55,11 +55,14 @@ class Trials:
         These rows, as the card calls them.
     each : tuple of Trial
         Together they measure every row that is measured once.
+    measured_on : str
+        What they measure, as the card calls it.
     """
 
     kept: Trial
     fitted_on: str
     each: tuple[Trial, ...]
+    measured_on: str
 
     @property
     def fitted(self) -> ScoredSet:
@@ -99,7 +102,9 @@ def trials_of(recipe: Recipe, run: Run) -> Trials:
 def held_out(recipe: Recipe, validation: ScoredSet, test: ScoredSet) -> Trials:
     """Fit on the validation folds, measure on the test folds."""
     fitted_on = recipe.folds.text_of(recipe.folds.validation)
-    return Trials(Trial(recipe, validation, validation), fitted_on, (Trial(recipe, validation, test),))
+    measured_on = recipe.folds.text_of(recipe.folds.test)
+    each = (Trial(recipe, validation, test),)
+    return Trials(Trial(recipe, validation, validation), fitted_on, each, measured_on)
 
 
 def cross_fit(recipe: Recipe, parts: Sequence[ScoredSet], fitted_on: str) -> Trials:
@@ -108,4 +113,4 @@ def cross_fit(recipe: Recipe, parts: Sequence[ScoredSet], fitted_on: str) -> Tri
     each = tuple(
         Trial(recipe, join(other for other in parts if other is not left_out), left_out) for left_out in parts
     )
-    return Trials(Trial(recipe, pooled, pooled), fitted_on, each)
+    return Trials(Trial(recipe, pooled, pooled), fitted_on, each, fitted_on)

@@ -130,6 +130,10 @@ class Work:
         into the card; whether its maps are evidence is measured on what was written.
         """
         shipped = shipped_network(self.recipe, self.run, fold)
+        if fold is not None and fold not in finished_folds(self.recipe, self.run):
+            raise TrainingError(
+                f"fold {fold} is not finished; train it with: firstread-train fit --fold {fold}"
+            )
         shipped.run.check_is_of(shipped.trained, self.labelled)
         network = evaluation.best_network(shipped.trained, shipped.run, torch.device("cpu"))
         pixels = self.pixels_at(self.recipe.input.height)
@@ -158,7 +162,6 @@ class Work:
             return self._refit_parts(network, pixels)
         if shipped.fold is None:
             return None
-        check_folds(self.recipe, self.run)
         rows = self.labelled.rows_in(shipped.trained.folds.train)
         known = evaluation.score(
             self.recipe, network, self.labelled, pixels, rows=rows, device=torch.device("cpu")

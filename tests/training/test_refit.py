@@ -1,5 +1,6 @@
 """The network of a crossed recipe that ships: what it learns from, and what its card says of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,33 @@ def test_the_network_of_a_fold_ships_measured_on_the_fold_it_never_saw(
     assert "which was refitted on all folds" not in text
     work.export(tmp_path / "refit", with_int8=False)  # the run's last export is the refit's again
     assert "which was refitted on all folds" in work.report(tmp_path / "refit").read_text(encoding="utf-8")
+
+
+def test_what_two_folds_measured_is_told_to_be_of_two_folds(work: Work, tmp_path: Path) -> None:
+    run = tmp_path / "two"
+    run.mkdir()
+    for fold in (1, 2):
+        (run / f"fold-{fold}").symlink_to(work.run.of_fold(fold).folder)
+    partial = replace(work, run=Run(run))
+    partial.evaluate()
+    partial.calibrate()
+
+    artifact, _ = partial.export(None, with_int8=False, fold=2)
+    partial.report(None)
+
+    split = "out of fold, folds 1, 2 of 3 by group, seed 1"
+    card = artifact.card
+    itself = {metric for metric in card.metrics if metric.group == ITSELF}
+    own = {metric for metric in card.metrics if metric.name in {"abstained", "novelty_auroc"}}
+    assert {metric.split for metric in {*card.metrics} - itself - own} == {split}
+    assert card.calibration.fitted_on == split
+    assert card.training_data[-1].split == split
+    assert any(
+        one.startswith("Figures, calibration and thresholds were measured on the networks of 2 folds")
+        for one in card.limits
+    )
+    with pytest.raises(TrainingError, match="fold 0 is not finished"):
+        partial.export(tmp_path, fold=0)
 
 
 def test_only_a_crossed_recipe_ships_a_fold(tiny_recipe: Path, tiny_datasets: Path, tmp_path: Path) -> None:
