@@ -195,6 +195,16 @@ def report(recipe: RecipePath, run: RunFolder = None, to: Destination = None) ->
 
 
 @app.command()
+def keep(recipe: RecipePath, run: RunFolder = None) -> None:
+    """Keep a calibrated run's figures beside its recipe, for the README; its network need not ship."""
+    from training.kept import keep as keep_figures
+    from training.work import open_work
+
+    work = open_work(recipe, run=run, datasets=None, device="cpu", threads=None)
+    _say(work, f"the figures are kept in {keep_figures(work.recipe, recipe, work.run)}")
+
+
+@app.command()
 def table(
     models: Annotated[
         Path | None,
@@ -205,7 +215,7 @@ def table(
         typer.Option(help="Write it between this file's markers instead of printing it.", dir_okay=False),
     ] = None,
 ) -> None:
-    """Compare the models' figures, from their cards, with published ones, as the README shows them."""
+    """Compare figures, of the models' cards and kept ones, with published ones, as the README shows them."""
     from models.registry import Registry, shipped_folder
     from training.published import figures_table, write_table
 

@@ -1,7 +1,8 @@
 """The README's table: what was published of a task, and what our shipped models reach, from their cards.
 
 README and cards cannot disagree: the table stands between two markers and is written from the cards by
-``firstread-train table``; a test compares them.
+``firstread-train table``; a test compares them. Figures of recipes whose networks do not ship come from the
+files that are kept beside them (:mod:`training.kept`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.artifact import Artifact
-from models.card import Interval, ModelCard
+from models.card import Interval, Metric, ModelCard, OperatingPoint
 from models.registry import Registry
 from training.errors import RecipeError, TrainingError
+from training.kept import KeptFigures, read_kept
 from training.recipe import read_recipe
 from training.saving import replacing
 
@@ -28,7 +30,7 @@ class Claim:
     Attributes
     ----------
     model : str
-        Its name.
+        Its name, or that of the recipe's file if its network does not ship.
     metric : str
         As the card calls it; ``balanced.sensitivity`` is that of an operating point.
     title : str
@@ -49,6 +51,9 @@ class Claim:
 _ENSEMBLE = (
     ".804 (.744 to .862), six foundation models together; single ones .786 to .801 on splits that leak"
 )
+_CROSSED, _DERMAMNIST = "derm-lesion-crossed", "derm-lesion-dermamnist"
+_MEDMNIST_AUC = "ResNet-18 .920, AutoML .914, DenseNet-121 .963 (MedMNIST+)"
+_MEDMNIST_ACC = "ResNet-18 .754, AutoML .768, DenseNet-121 .847 (MedMNIST+)"
 _PNEUMONIA = "ResNet-18 .956, ResNet-50 .962, AutoML .991 (PneumoniaMNIST, MedMNIST v2); DINO probe .989"
 _ABRIGO = "Abrigo 2023, 1,372 other studies"
 CLAIMS = (
@@ -58,6 +63,17 @@ CLAIMS = (
     Claim("derm-lesion", "auc_positive", "HAM10000, dangerous against harmless, AUC", "-"),
     Claim("derm-lesion", "balanced.sensitivity", "the same, sensitivity at the point 'balanced'", "-"),
     Claim("derm-lesion", "balanced.specificity", "the same, specificity", "-"),
+    Claim(
+        _CROSSED, "balanced_accuracy_even", "HAM10000, balanced accuracy, every class alike", _ENSEMBLE, 0.78
+    ),
+    Claim(_CROSSED, "balanced_accuracy", "the same, the likeliest class being called", "-"),
+    Claim(_CROSSED, "accuracy", "HAM10000, accuracy", "-"),
+    Claim(_CROSSED, "auc_mel", "HAM10000, melanoma AUC", "-", 0.94),
+    Claim(_CROSSED, "macro_auc", "HAM10000, macro AUC", "-"),
+    Claim(
+        _DERMAMNIST, "macro_auc", "DermaMNIST at 224 px, AUC (its split leaks lesions)", _MEDMNIST_AUC, 0.963
+    ),
+    Claim(_DERMAMNIST, "accuracy", "the same, accuracy", _MEDMNIST_ACC, 0.847),
     Claim("cxr-pneumonia", "auc_positive", "Kermany radiographs, AUC", _PNEUMONIA, 0.985),
     Claim(
         "cxr-pneumonia", "balanced.sensitivity", "the same, sensitivity at the point 'balanced'", "-", 0.97
@@ -95,19 +111,25 @@ CLAIMS = (
 
 
 def figures_table(registry: Registry, recipes: Path, claims: Sequence[Claim] = CLAIMS) -> str:
-    """Give the table of the models in charge as Markdown; a model that is not there has no rows.
+    """Give the table of the models in charge, and of kept figures, as Markdown; others have no rows.
 
     Parameters
     ----------
     registry : Registry
         The models.
     recipes : Path
-        The folder of recipes, among which each model's is found by its hash.
+        The folder of recipes, among which each model's is found by its hash, with figures kept beside them.
     claims : sequence of Claim
         What is compared.
     """
     names = {artifact.card.name for artifact in registry.artifacts()}
-    rows = [_row(claim, registry.get(claim.model), recipes) for claim in claims if claim.model in names]
+    rows = []
+    for claim in claims:
+        beside = recipes / f"{claim.model}.json"
+        if claim.model in names:
+            rows.append(_row(claim, _of_model(registry.get(claim.model), recipes)))
+        elif beside.is_file():
+            rows.append(_row(claim, _of_recipe(read_kept(beside), recipes / f"{claim.model}.toml")))
     lines = [_HEAD, tuple("---" for _ in _HEAD), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -151,29 +173,62 @@ def write_table(readme: Path, table: str) -> None:
         file.write(f"{before}{BEGIN}\n{table}\n{END}{after}".encode())
 
 
-def _row(claim: Claim, artifact: Artifact, recipes: Path) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """Figures with what they are of; `tested_on` is what operating points were measured on."""
+
+    label: str
+    metrics: Sequence[Metric]
+    operating_points: Sequence[OperatingPoint]
+    tested_on: str
+    command: str
+
+
+def _of_model(artifact: Artifact, recipes: Path) -> _Figures:
     card = artifact.card
-    found = next(_measured(card, claim.metric), None)
+    tested_on = next((one.split for one in card.training_data if one.role == "test"), "-")
     command = f"`firstread-train fit {_recipe_of(card, recipes)}`"
+    return _Figures(artifact.label, card.metrics, card.operating_points, tested_on, command)
+
+
+def _of_recipe(kept: KeptFigures, path: Path) -> _Figures:
+    """Take kept figures.
+
+    Raises
+    ------
+    TrainingError
+        If they are of another recipe than the one they lie beside.
+    """
+    if read_recipe(path).sha256 != kept.recipe_sha256:
+        raise TrainingError(
+            f"{path.with_suffix('.json')} is of another recipe than {path.name}; keep it anew"
+        )
+    command = f"`firstread-train fit training/recipes/{path.name}`"
+    label = f"recipe {path.stem}"
+    return _Figures(label, kept.metrics, kept.operating_points, kept.measured_on, command)
+
+
+def _row(claim: Claim, figures: _Figures) -> tuple[str, ...]:
+    found = next(_measured(figures, claim.metric), None)
     aim = "-" if claim.at_least is None else f">= {_short(claim.at_least)}"
-    title = f"{claim.title} (`{artifact.label}`)"
+    title = f"{claim.title} (`{figures.label}`)"
     if found is None:
-        return title, claim.published, NOT_MEASURED, aim, "", "-", command
+        return title, claim.published, NOT_MEASURED, aim, "", "-", figures.command
     figure, split = found
     ours = f"{_short(figure.value)} ({_short(figure.low)} to {_short(figure.high)})"
     verdict = "" if claim.at_least is None else "met" if figure.value >= claim.at_least else "**missed**"
-    return title, claim.published, ours, aim, verdict, split, command
+    return title, claim.published, ours, aim, verdict, split, figures.command
 
 
-def _measured(card: ModelCard, name: str) -> Iterator[tuple[Interval, str]]:
+def _measured(figures: _Figures, name: str) -> Iterator[tuple[Interval, str]]:
     point_name, _, rate = name.partition(".")
-    for metric in card.metrics:
+    for metric in figures.metrics:
         if (metric.name, metric.group) == (name, "all"):
             yield metric.figure, metric.split
-    for point in card.operating_points:
+    for point in figures.operating_points:
         if rate and point.name == point_name:
             figure = point.sensitivity if rate == "sensitivity" else point.specificity
-            yield figure, next((one.split for one in card.training_data if one.role == "test"), "-")
+            yield figure, figures.tested_on
 
 
 def _recipe_of(card: ModelCard, recipes: Path) -> str:

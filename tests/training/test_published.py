@@ -10,8 +10,10 @@ from models.card import ModelCard
 from models.registry import Registry, shipped_folder
 from tests.tiny_model import tiny_card, write_tiny_artifact
 from training.cli import app
-from training.errors import TrainingError
+from training.errors import RunError, TrainingError
+from training.kept import KeptFigures, read_kept
 from training.published import BEGIN, CLAIMS, END, NOT_MEASURED, Claim, figures_table, table_in, write_table
+from training.recipe import read_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "training" / "recipes"
@@ -53,6 +55,55 @@ def test_every_claim_of_a_shipped_model_stands_in_its_card() -> None:
 
     assert NOT_MEASURED not in table
     assert {claim.model for claim in CLAIMS} <= {path.stem for path in RECIPES.glob("*.toml")}
+
+
+def kept_beside(recipes: Path, tiny_recipe: Path) -> KeptFigures:
+    """Put the tiny recipe into a folder of recipes, with made-up figures beside it."""
+    (recipes / "drawn.toml").write_text(tiny_recipe.read_text(encoding="utf-8"), encoding="utf-8")
+    card = tiny_card()
+    kept = KeptFigures.model_validate(
+        {
+            "recipe": "tiny",
+            "recipe_sha256": read_recipe(tiny_recipe).sha256,
+            "split_sha256": "0" * 64,
+            "measured_on": "out of fold",
+            "cost": "trained in 1 min",
+            **{name: card[name] for name in ("metrics", "calibration", "operating_points")},
+        }
+    )
+    (recipes / "drawn.json").write_text(kept.model_dump_json(), encoding="utf-8")
+    return kept
+
+
+def test_figures_that_are_kept_beside_a_recipe_stand_in_the_table(tiny_recipe: Path, tmp_path: Path) -> None:
+    kept = kept_beside(tmp_path, tiny_recipe)
+    claims = [
+        Claim("drawn", kept.metrics[0].name, "kept", "-"),
+        Claim("drawn", "balanced.specificity", "p", "-"),
+    ]
+
+    figure, point = rows_of(figures_table(Registry([tmp_path]), tmp_path, claims))
+
+    assert figure[0] == "kept (`recipe drawn`)"
+    assert f"{kept.metrics[0].figure.value:.3f}".removeprefix("0") in figure[2]
+    assert figure[6] == "`firstread-train fit training/recipes/drawn.toml`"
+    assert point[5] == "out of fold"
+
+
+def test_kept_figures_of_another_recipe_are_told(tiny_recipe: Path, tmp_path: Path) -> None:
+    kept = kept_beside(tmp_path, tiny_recipe)
+    recipe = tmp_path / "drawn.toml"
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("seed = 3", "seed = 4"), encoding="utf-8")
+
+    with pytest.raises(TrainingError, match=r"drawn\.json is of another recipe than drawn\.toml"):
+        figures_table(Registry([tmp_path]), tmp_path, [Claim("drawn", kept.metrics[0].name, "kept", "-")])
+
+
+def test_a_file_that_holds_no_kept_figures_is_told(tmp_path: Path) -> None:
+    (tmp_path / "drawn.json").write_text("{}", encoding="utf-8")
+
+    with pytest.raises(RunError, match="holds no figures; make it again with: firstread-train keep"):
+        read_kept(tmp_path / "drawn.json")
 
 
 def test_the_table_is_written_between_the_markers_and_nothing_else_changes(tmp_path: Path) -> None:

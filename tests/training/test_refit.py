@@ -14,6 +14,7 @@ from models.runtime import Session
 from training.checkpoint import read_progress
 from training.errors import RecipeError, RunError, TrainingError
 from training.evaluate import best_network
+from training.kept import keep, read_kept
 from training.loss import distillation
 from training.pool import read_out_of_fold
 from training.predictions import ScoredSet, read_scored
@@ -159,6 +160,12 @@ def test_what_two_folds_measured_is_told_to_be_of_two_folds(work: Work, tmp_path
         one.startswith("Figures, calibration and thresholds were measured on the networks of 2 folds")
         for one in card.limits
     )
+    beside = tmp_path / "tiny.toml"
+    kept = read_kept(keep(work.recipe, beside, partial.run))
+    assert (kept.measured_on, kept.recipe_sha256) == (split, work.recipe.sha256)
+    assert kept.calibration == card.calibration
+    assert {*kept.metrics} < {*card.metrics}
+    assert kept.cost.startswith("2 networks, trained in")
     with pytest.raises(TrainingError, match="fold 0 is not finished"):
         partial.export(tmp_path, fold=0)
 
