@@ -89,7 +89,7 @@ def _taken(parts: Parts, peer: Peer, message: Message, uid: str) -> tuple[int, s
             study_keys=[study.key for study in outcome.studies],
             uids=[uid],
         )
-    # Not found: other bytes are known under that UID, or the data set names another than the command.
+    # Not found: the data set names another UID than the command.
     return (SUCCESS, "") if sha256 in kept else (STORED_UNDER_ANOTHER_UID, "kept under a UID of its own")
 
 

@@ -28,6 +28,7 @@ from serving.intake.upload import UploadLimits
 from serving.store.audit import read_rows
 from serving.store.audit_chain import Action, AuditRow
 from serving.store.dicom_images import DicomImage, find_images
+from serving.store.quarantine import Sought, list_entries
 from serving.store.tenancy import Scope
 from tests.serving.dicomweb.sent import STUDY, ct
 from tests.serving.dimse.lines import data_unit, unit
@@ -89,7 +90,7 @@ def test_the_trail_says_who_called_and_what_came_by_which_door(running: Called, 
     assert json.loads(received.details)["door"] == "c-store"
 
 
-def test_the_same_again_is_no_new_image_and_other_bytes_are_kept_beside(
+def test_the_same_again_is_no_new_image_and_other_bytes_fail_as_a_duplicate(
     running: Called, tmp_path: Path
 ) -> None:
     (path,) = ct(tmp_path / "ct", n_slices=1)
@@ -101,11 +102,13 @@ def test_the_same_again_is_no_new_image_and_other_bytes_are_kept_beside(
     changed.PatientComments = "another"
     changed.save_as(path)
     (sent,) = _send(running, path)
-    assert (sent.status, sent.is_stored) == (0xB000, True)
-    images = _images(running)
-    assert len(images) == 2
-    assert images[0].instance.sha256 == first
-    assert images[1].instance.sop_instance_uid != images[0].instance.sop_instance_uid
+    assert (sent.status, sent.is_stored) == (0x0111, False)
+    (image,) = _images(running)
+    assert image.instance.sha256 == first
+    with running.service.database.reading() as connection:
+        (entry,) = list_entries(connection, Sought(), scope=Scope.of("local"), limit=9)
+    assert (entry.reason, entry.arrived.door, entry.arrived.sender) == ("duplicate-uid", "c-store", "SENDER")
+    assert entry.object_sha256 == entry.sha256
 
 
 def test_what_a_device_sends_is_of_its_own_site(running: Called, tmp_path: Path) -> None:
