@@ -42,6 +42,8 @@ from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.problems import RESPONSES, answer_with_problems
 from serving.protection import Protection
+from serving.quarantine import endpoints as quarantine_endpoints
+from serving.quarantine.service import Quarantine
 from serving.reading import (
     claim_endpoints,
     code_endpoints,
@@ -66,6 +68,7 @@ from serving.uploads.service import Uploads
 from serving.web import account, links, sign_in
 from serving.web import endpoints as web_endpoints
 from serving.web import openid as openid_pages
+from serving.web import quarantine as quarantine_pages
 from serving.web import reading as reading_pages
 from serving.web.pages import Pages
 from serving.web.refusals import page_of_refusal
@@ -187,6 +190,7 @@ def create_app(
     overriding: Overriding,
     learning: Learning,
     dicomweb: DicomWeb,
+    quarantine: Quarantine,
     operations: Operations,
     administration: Administration,
     gate: Gate,
@@ -248,6 +252,8 @@ def create_app(
     app.include_router(render_endpoints.build_router(dicomweb))
     app.include_router(uri_endpoints.build_router(dicomweb))
     app.include_router(control_endpoints.build_router(control))
+    app.include_router(quarantine_endpoints.build_router(quarantine))
+    app.include_router(quarantine_pages.build_router(pages, quarantine))
     study_page = StudyPage(pages, studies, consents, reads)
     app.include_router(
         web_endpoints.build_router(

@@ -20,6 +20,7 @@ from serving.exporting.command import export
 from serving.hosting.command import ConfigFile, demo, serve, take_config_file
 from serving.hosting.worker_command import worker
 from serving.housekeeping.command import admin
+from serving.housekeeping.quarantine_command import quarantine
 from serving.scoring.command import score
 from serving.worklist.command import simulate
 
@@ -37,6 +38,7 @@ app.command()(restore)
 app.add_typer(models, name="models")
 admin.add_typer(tokens, name="tokens")
 admin.add_typer(sites, name="sites")
+admin.add_typer(quarantine, name="quarantine")
 admin.add_typer(users, name="users")
 admin.add_typer(certificates, name="certificates")
 admin.add_typer(devices, name="devices")

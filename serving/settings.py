@@ -168,6 +168,9 @@ class Settings(SignInSettings, ReadingSettings, DicomSettings, BaseSettings):
     # What a site's refused files may take; over it a refusal is listed without its bytes.
     quarantine_bytes: int = Field(default=10 * 1024**3, ge=0)
     quarantine_files: int = Field(default=10_000, ge=1)
+    quarantine_days: float = Field(
+        default=90.0, gt=0, description="What came last before so many days goes when somebody purges."
+    )
 
     # Stays free on the disk, so that the database can always finish what it has begun.
     min_free_bytes: int = Field(default=256 * 1024**2, ge=0)

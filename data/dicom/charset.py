@@ -92,6 +92,23 @@ def codec_of(term: str) -> str:
     return _CODEC_OF_REGISTRATION.get(registration[1], "latin_1") if registration else "latin_1"
 
 
+def is_character_set(label: str) -> bool:
+    r"""Say whether a Specific Character Set names encodings that are known.
+
+    Examples
+    --------
+    >>> is_character_set("GBK"), is_character_set(r"\ISO 2022 IR 58"), is_character_set("KOI8")
+    (True, True, False)
+    """
+    first, *more = character_sets(label)
+    return ((not first and bool(more)) or _is_term(first)) and all(_is_term(term) for term in more)
+
+
+def _is_term(term: str) -> bool:
+    registration = _REGISTRATION.fullmatch(term)
+    return bool(_STAND_ALONE.fullmatch(term) or (registration and registration[1] in _CODEC_OF_REGISTRATION))
+
+
 def character_sets(label: str) -> tuple[str, ...]:
     r"""Split a Specific Character Set into its terms.
 

@@ -176,6 +176,29 @@ def _copied(path: Path, opened: OpenedObject, identity: Identity) -> Iterator[by
         yield _deflated_anew(path, opened, identity)
         return
     yield _header(path, opened, syntax, identity, {})
+    yield from _pixels_as_they_stand(opened)
+
+
+def with_header(path: Path, opened: OpenedObject, dataset: FileDataset) -> Iterator[bytes]:
+    """Give an object as a DICOM file with other elements before its pixel data, in its transfer syntax.
+
+    Raises
+    ------
+    TranscodingError
+        Before the first piece, if the header cannot be written.
+    """
+    if opened.transfer_syntax == DeflatedExplicitVRLittleEndian:
+        raise TranscodingError("its data set is deflated, and is written anew as a whole alone")
+    try:
+        with quiet():
+            head = _written(path, dataset, opened, opened.transfer_syntax, identity_of(dataset))
+    except MALFORMED as error:
+        raise TranscodingError(f"its header cannot be written anew ({type(error).__name__})") from error
+    yield head
+    yield from _pixels_as_they_stand(opened)
+
+
+def _pixels_as_they_stand(opened: OpenedObject) -> Iterator[bytes]:
     if opened.pixels is None:
         return
     yield _element_head(opened)

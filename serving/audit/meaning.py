@@ -71,6 +71,11 @@ MEANING: Mapping[Action, Meaning] = {
     Action.TRAIL_RESUMED: Meaning(_ALERT, "E", Code("110134", "Audit Recording Started")),
     Action.TRAIL_BROKEN: Meaning(_ALERT, "E", Code("110132", "Use of Restricted Function")),
     Action.PURGED: Meaning(_LOG_USED, "D"),
+    Action.QUARANTINE_VIEWED: Meaning(_ACCESSED, "R", life_cycle="6"),
+    Action.QUARANTINE_CORRECTED: Meaning(_ACCESSED, "U", life_cycle="3"),
+    Action.QUARANTINE_RETRIED: Meaning(_TRANSFERRED, "C", life_cycle="1"),
+    Action.QUARANTINE_DISCARDED: Meaning(_ACCESSED, "U", life_cycle="12"),
+    Action.QUARANTINE_PURGED: Meaning(_ACCESSED, "D", life_cycle="14"),
     Action.ASSOCIATED: Meaning(_ALERT, "E", Code("110126", "Node Authentication")),
     Action.TRANSFERRED: Meaning(_TRANSFERRED, "R", life_cycle="11"),
 }

@@ -22,6 +22,7 @@ from serving.errors import StartError
 from serving.hosting.assembling import assembling
 from serving.hosting.dicom import DicomDoor, dicom_door
 from serving.hosting.home import occupied
+from serving.hosting.quarantine import quarantine_of
 from serving.hosting.scoring import scoring
 from serving.hosting.watching import watching
 from serving.identity.caller import Role
@@ -212,6 +213,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             ),
             studies=Studies(database, renderer, trail),
             dicomweb=dicomweb,
+            quarantine=quarantine_of(intake, days=settings.quarantine_days),
             operations=operations,
             control=control,
             administration=Administration(

@@ -63,6 +63,8 @@ _CLINICIANS = (Role.UPLOADER, Role.READER, Role.SUPERVISOR)
 _ADMINISTRATORS = (Role.OPERATOR, Role.SUPERVISOR)
 _FRAME = "/api/v1/studies/{study}/instances/{sop_instance_uid}/frames/{frame}"
 
+_QUARANTINE = "/api/v1/quarantine"
+
 _WEB = "/dicom-web/studies"
 _SERIES = f"{_WEB}/{{study}}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
@@ -131,6 +133,21 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("POST", "/studies/{study}/release"): _only(Role.READER),
     ("POST", "/studies/{study}/read"): _only(Role.READER, needs_licence=True),
     ("POST", "/send"): _only(Role.UPLOADER, Role.SUPERVISOR, checks_csrf_itself=True),
+    # what could not be taken, of the sites that the caller sees
+    ("GET", _QUARANTINE): _only(*_ADMINISTRATORS),
+    ("POST", f"{_QUARANTINE}/retry"): _only(*_ADMINISTRATORS),
+    ("POST", f"{_QUARANTINE}/discard"): _only(*_ADMINISTRATORS),
+    ("POST", f"{_QUARANTINE}/purge"): _only(Role.OPERATOR),
+    ("GET", f"{_QUARANTINE}/{{entry}}"): _only(*_ADMINISTRATORS),
+    ("GET", f"{_QUARANTINE}/{{entry}}/rendered"): _only(*_ADMINISTRATORS),
+    ("POST", f"{_QUARANTINE}/{{entry}}/corrections"): _only(*_ADMINISTRATORS),
+    ("POST", f"{_QUARANTINE}/{{entry}}/retry"): _only(*_ADMINISTRATORS),
+    ("POST", f"{_QUARANTINE}/{{entry}}/discard"): _only(*_ADMINISTRATORS),
+    ("GET", "/quarantine"): _only(*_ADMINISTRATORS),
+    ("GET", "/quarantine/{entry}"): _only(*_ADMINISTRATORS),
+    ("POST", "/quarantine/{entry}/corrections"): _only(*_ADMINISTRATORS),
+    ("POST", "/quarantine/{entry}/retry"): _only(*_ADMINISTRATORS),
+    ("POST", "/quarantine/{entry}/discard"): _only(*_ADMINISTRATORS),
     # people; supervisors see those of their sites
     ("GET", "/api/v1/users"): _only(*_ADMINISTRATORS),
     ("POST", "/api/v1/users"): _only(Role.OPERATOR),

@@ -31,6 +31,7 @@ from serving.store.figures import (
     scored_since,
     unscored_by_reason,
 )
+from serving.store.quarantine import held_by_reason
 from serving.store.times import now_us
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class _Known:
 
     queue: list[QueueFigure] = field(default_factory=list)
     unscored: dict[tuple[str, str], int] = field(default_factory=dict)
+    quarantined: dict[tuple[str, bool], int] = field(default_factory=dict)
     studies: dict[str, int] = field(default_factory=dict)
     stuck: dict[str, int] = field(default_factory=dict)
     is_paused: bool = False
@@ -147,6 +149,7 @@ class Figures(Collector):
         with self._operations.database.reading() as connection:
             queue = queue_figures(connection)
             unscored = unscored_by_reason(connection)
+            quarantined = held_by_reason(connection)
             n_objects, object_bytes = object_figures(connection)
         studies = self._operations.studies_by_state()
         stuck = self._operations.stuck_by_state()
@@ -157,6 +160,7 @@ class Figures(Collector):
             self._known.n_live_workers = n_live_workers
             self._known.queue = queue
             self._known.unscored = unscored
+            self._known.quarantined = quarantined
             self._known.studies = studies
             self._known.n_objects, self._known.object_bytes = n_objects, object_bytes
             self._known.counted_at_s = self._clock()
@@ -201,6 +205,12 @@ class Figures(Collector):
         for (state, reason), count in sorted(known.unscored.items()):
             unscored.add_metric([state, reason], count)
         yield unscored
+        quarantined = GaugeMetricFamily(
+            "firstread_quarantine_files", "Files that wait in the quarantine.", labels=["reason", "kept"]
+        )
+        for (why, is_kept), count in sorted(known.quarantined.items()):
+            quarantined.add_metric([why, "yes" if is_kept else "no"], count)
+        yield quarantined
         yield GaugeMetricFamily("firstread_objects", "Stored files.", value=known.n_objects)
         yield GaugeMetricFamily("firstread_object_bytes", "Bytes of stored files.", value=known.object_bytes)
         ages = GaugeMetricFamily(

@@ -22,6 +22,9 @@ EVERYWHERE = "*"
 # What stands for a modality in a demand on photographs that are no DICOM: they cannot name a patient.
 PHOTOGRAPH = "photograph"
 
+# The door of what is taken in again (:class:`serving.intake.door.Door`).
+FROM_QUARANTINE = "quarantine"
+
 Demand = Annotated[str, Field(pattern=r"^(\*|[a-z-]{1,16})/(\*|photograph|[A-Z]{2,16})$")]
 
 
@@ -81,7 +84,8 @@ class Admission:
         for demand in self.demands.get(site, self.demands.get(EVERYWHERE, ())):
             at, of = demand.split("/")
             is_meant = of == modality or (of == "*" and modality != PHOTOGRAPH)
-            if at in {"*", door} and is_meant:
+            # What is taken in again must meet every demand of the site: it came by one of its doors.
+            if is_meant and (at in {"*", door} or door == FROM_QUARANTINE):
                 return True
         return False
 

@@ -9,6 +9,7 @@ from serving.store.quarantine import HeaderFacts
 
 # A UID has 64 characters, an identifier or an issuer 64 as well (PS3.5 6.2): more is no such thing.
 _LONGEST = 64
+_UID_LETTERS = frozenset("0123456789.")
 
 
 def header_facts(path: Path) -> HeaderFacts:
@@ -22,12 +23,18 @@ def header_facts(path: Path) -> HeaderFacts:
     return HeaderFacts(
         issuer=_short(header, "IssuerOfPatientID"),
         patient=_short(header, "PatientID"),
-        study_uid=_short(header, "StudyInstanceUID"),
-        series_uid=_short(header, "SeriesInstanceUID"),
-        sop_instance_uid=_short(header, "SOPInstanceUID"),
-        sop_class_uid=_short(header, "SOPClassUID"),
+        study_uid=_uid(header, "StudyInstanceUID"),
+        series_uid=_uid(header, "SeriesInstanceUID"),
+        sop_instance_uid=_uid(header, "SOPInstanceUID"),
+        sop_class_uid=_uid(header, "SOPClassUID"),
         modality=_short(header, "Modality"),
     )
+
+
+def _uid(header: Header, keyword: str) -> str:
+    """Give a UID; what is none may be anything, a name too, and the trail names studies by their UIDs."""
+    value = header.text(keyword)
+    return value if len(value) <= _LONGEST and set(value) <= _UID_LETTERS else ""
 
 
 def _short(header: Header, keyword: str) -> str:

@@ -5,6 +5,7 @@ collection leaves them alone. A site's quota bounds both: over it a refusal is l
 the oldest of such listings make room for new ones, so that no sender can fill a disk with what is refused.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from serving.quarantine.header import header_facts
 from serving.store.objects import StoredObject, hash_file
 from serving.store.quarantine import (
     Arrived,
+    Entry,
     HeaderFacts,
     RefusedFile,
     Usage,
@@ -64,8 +66,9 @@ class Refusal:
 
     @classmethod
     def of(cls, path: Path, file_name: str, error: ImageError, *, n_files: int = 1) -> "Refusal":
-        """Read what can be read of a file that lies where it came to lie."""
-        return cls(path, file_name, error, hash_file(path), header_facts(path), n_files)
+        """Read what can be read of a file that lies where it came to lie; what is no file has no bytes."""
+        hashed = hash_file(path) if path.is_file() else StoredObject(hashlib.sha256().hexdigest(), 0)
+        return cls(path, file_name, error, hashed, header_facts(path), n_files)
 
     def as_written(self) -> RefusedFile:
         """Give what is written down of it."""
@@ -139,6 +142,7 @@ def keep(
     known = known_refusals(connection, sorted({one.hashed.sha256 for one in refusals}), site=site)
     held: dict[Path, Held] = {}
     written: dict[tuple[str, str], Held] = {}
+    again: list[tuple[Entry, str | None]] = []
     n_listed = usage.n_listed
     for refusal in refusals:
         file = refusal.as_written()
@@ -156,9 +160,11 @@ def keep(
             key = add_refusal(connection, file, arrived, site=site, object_sha256=object_sha256)
             n_listed += not may_be_kept
         else:
-            note_again(connection, before, site=site, at_us=arrived.at_us, object_sha256=object_sha256)
+            again.append((before, object_sha256))
             key = before.key
         held[refusal.path] = written[identity] = Held(key, was_kept or may_be_kept)
+    for before, object_sha256 in sorted(again, key=lambda one: one[0].id):  # as all who hold several rows
+        note_again(connection, before, site=site, at_us=arrived.at_us, object_sha256=object_sha256)
     if n_listed > quota.max_listed:
         drop_oldest_listed(connection, site=site, n_rows=n_listed - quota.max_listed)
     return held

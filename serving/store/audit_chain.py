@@ -58,6 +58,11 @@ class Action(StrEnum):
     TRAIL_RESUMED = "trail-resumed"
     TRAIL_BROKEN = "trail-broken"
     PURGED = "purged"
+    QUARANTINE_VIEWED = "quarantine-viewed"
+    QUARANTINE_CORRECTED = "quarantine-corrected"
+    QUARANTINE_RETRIED = "quarantine-retried"
+    QUARANTINE_DISCARDED = "quarantine-discarded"
+    QUARANTINE_PURGED = "quarantine-purged"
     ASSOCIATED = "associated"
     TRANSFERRED = "transferred"
 

@@ -231,7 +231,7 @@ def count_entries(connection: Connection, sought: Sought, *, scope: Scope, at_mo
 
 def find_entry(connection: Connection, *, scope: Scope, key: str, is_read_only: bool = False) -> Entry | None:
     """Give an entry of the scope by its key, held until the transaction ends unless it is only read."""
-    query = select(quarantine).where(within(scope, quarantine.c.site_id), quarantine.c.key == key)
+    query = select(quarantine).where(within(scope, quarantine.c.site_id), quarantine.c.key == storable(key))
     row = connection.execute(query if is_read_only else query.with_for_update()).first()
     return None if row is None else _entry(row)
 
@@ -307,7 +307,7 @@ def _meets(sought: Sought) -> ColumnElement[bool]:
         (quarantine.c.site_id, sought.site),
     ):
         if value is not None:
-            condition &= column == value
+            condition &= column == storable(value)
     if sought.since_us is not None:
         condition &= quarantine.c.last_at >= sought.since_us
     if sought.before_us is not None:

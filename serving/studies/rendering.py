@@ -4,6 +4,7 @@ import io
 import threading
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from data.dicom.files import is_dicom
 from data.dicom.reading import DicomReader
 from data.dicom.windows import VoiWindow
 from data.errors import ImageError
-from data.photo import PhotoReader
+from data.photo import PhotoReader, read_photo
 from serving.errors import Problem, ServiceError
 from serving.store.objects import ObjectStore
 from serving.store.studies import StoredInstance
@@ -71,6 +72,24 @@ class Renderer:
                 return PhotoReader(path).displayed(frame_number - 1, at_least_px=at_least_px)
             return DicomReader(path, window=window).displayed(frame_number - 1, at_least_px=at_least_px)
 
+    def preview(self, sha256: str, *, width_px: int) -> Picture:
+        """Render the first frame of a stored file that is no image of a study.
+
+        Raises
+        ------
+        ServiceError
+            `FRAME_UNREADABLE` if there is none that can be decoded.
+        """
+        with self._turns:
+            path = self._objects.checked(sha256)
+            try:
+                pixels = _reader_of(path).displayed(0, at_least_px=width_px)
+            except ImageError as error:
+                raise ServiceError(
+                    Problem.FRAME_UNREADABLE, f"It cannot be shown: it {error.problem} ({error.reason})."
+                ) from error
+            return Picture(_encode(_narrowed(pixels, width_px), Format.JPEG), Format.JPEG)
+
     def render(
         self,
         instance: StoredInstance,
@@ -113,6 +132,14 @@ class Renderer:
                     f"({error.reason}).",
                 ) from error
             return Picture(_encode(_narrowed(pixels, width_px), format), format)
+
+
+def _reader_of(path: Path) -> DicomReader | PhotoReader:
+    """Give the reader of a file of which nothing is known yet."""
+    if is_dicom(path):
+        return DicomReader(path)
+    read_photo(path)  # looks at its size before its pixels are set out in memory
+    return PhotoReader(path)
 
 
 def _shorter_side(instance: StoredInstance, width_px: int | None) -> int | None:

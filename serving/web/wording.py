@@ -91,6 +91,7 @@ class Wording:
     consents: dict[str, str]
     purposes: dict[str, str]
     held_by_exports: str
+    quarantine: str
 
     def duration(self, minutes: float) -> str:
         """Say a span of time in one or two units.
@@ -237,6 +238,7 @@ _ENGLISH = Wording(
     },
     purposes={"training": "training", "quality": "quality assurance", "care": "care elsewhere"},
     held_by_exports="Exports that held this study; a withdrawal does not bring them back: tell who has them.",
+    quarantine="Quarantine",
 )
 
 _CHINESE = Wording(
@@ -358,6 +360,7 @@ _CHINESE = Wording(
     },
     purposes={"training": "训练", "quality": "质量管理", "care": "院外诊疗"},
     held_by_exports="含有本检查的导出；撤回同意不能收回已导出的数据，请通知持有者：",
+    quarantine="隔离区",
 )
 
 

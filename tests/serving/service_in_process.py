@@ -24,6 +24,7 @@ from serving.audit.opening import open_trail
 from serving.audit.trail import AuditTrail
 from serving.consents.service import Consents
 from serving.dicomweb.service import DicomWeb
+from serving.hosting.quarantine import quarantine_of
 from serving.identity.caller import Role
 from serving.identity.gate import Gate
 from serving.identity.openid.service import OpenIdSignIn
@@ -200,6 +201,7 @@ def in_process(
         reads=Reads(database, trail, ValueSet.of(one.card for one in registry.artifacts()), reading_terms),
         studies=Studies(database, renderer, trail),
         dicomweb=DicomWeb(database, objects, trail, renderer),
+        quarantine=quarantine_of(intake, days=90.0),
         operations=operations,
         administration=Administration(
             Tokens(database, trail),

@@ -88,6 +88,25 @@ SHOWS_NO_STUDY = {
     ("POST", "/api/v1/tokens"): "a new token; its row is tested with the tokens",
     ("GET", "/api/v1/tokens"): "tokens without their secrets",
     ("DELETE", "/api/v1/tokens/{token}"): "the token that ends; its row is tested with the tokens",
+    **{
+        (method, f"{root}{path}"): "what is no study; its rows are tested with the quarantine"
+        for root, method, path in (
+            ("/api/v1/quarantine", "GET", ""),
+            ("/api/v1/quarantine", "POST", "/retry"),
+            ("/api/v1/quarantine", "POST", "/discard"),
+            ("/api/v1/quarantine", "POST", "/purge"),
+            ("/api/v1/quarantine", "GET", "/{entry}"),
+            ("/api/v1/quarantine", "GET", "/{entry}/rendered"),
+            ("/api/v1/quarantine", "POST", "/{entry}/corrections"),
+            ("/api/v1/quarantine", "POST", "/{entry}/retry"),
+            ("/api/v1/quarantine", "POST", "/{entry}/discard"),
+            ("/quarantine", "GET", ""),
+            ("/quarantine", "GET", "/{entry}"),
+            ("/quarantine", "POST", "/{entry}/corrections"),
+            ("/quarantine", "POST", "/{entry}/retry"),
+            ("/quarantine", "POST", "/{entry}/discard"),
+        )
+    },
     ("GET", "/healthz"): "which models there are",
     ("GET", "/readyz"): "whether the service can work",
     ("GET", "/metrics"): "counts of studies, none of them",

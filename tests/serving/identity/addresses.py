@@ -26,6 +26,7 @@ NOTHING = {
     "token": "0" * 32,
     "site": "nowhere",
     "user": "0" * 32,
+    "entry": "0" * 32,
     "upload": "0" * 32,
     "batch": "no-such-batch",
     "device": "0" * 32,
@@ -59,6 +60,9 @@ BODIES: Mapping[Address, dict[str, Any]] = {
         },
     },
     ("DELETE", "/api/v1/uploads/{upload}"): {"headers": {"Tus-Resumable": "1.0.0"}},
+    ("POST", "/api/v1/quarantine/{entry}/corrections"): {"json": {"new_uid": True}},
+    ("POST", "/api/v1/quarantine/{entry}/discard"): {"json": {"reason": "no image"}},
+    ("POST", "/quarantine/{entry}/discard"): {"data": {"reason": "no image"}},
     ("POST", "/dicom-web/studies/{study}"): {
         "content": b"--x\r\nContent-Type: application/dicom\r\n\r\nno image\r\n--x--\r\n",
         "headers": {"Content-Type": 'multipart/related; type="application/dicom"; boundary=x'},

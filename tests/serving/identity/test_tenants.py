@@ -22,7 +22,13 @@ from tests.serving.service_in_process import Service, in_process, photograph
 MARK = "left-forearm-north-only"
 
 # Keys of the right form that nobody has.
-INVENTED = {"study": "f" * 32, "study_uid": "1.2.3.4", "token": "f" * 32, "site": "no-such-site"}
+INVENTED = {
+    "entry": "f" * 32,
+    "study": "f" * 32,
+    "study_uid": "1.2.3.4",
+    "token": "f" * 32,
+    "site": "no-such-site",
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,11 @@ def theirs(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Theirs
     )
     sent = sender.post(
         "/api/v1/studies",
-        files=[("files", ("mole.jpg", photograph(200))), ("files", ("chest.dcm", chest.read_bytes()))],
+        files=[
+            ("files", ("mole.jpg", photograph(200))),
+            ("files", ("chest.dcm", chest.read_bytes())),
+            ("files", (f"{MARK}.txt", b"cannot be taken")),
+        ],
         data={"body_site": MARK},
         headers={"Idempotency-Key": "north-1"},
     ).json()
@@ -68,6 +78,7 @@ def theirs(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Theirs
         query = select(instances.c.series_uid).where(instances.c.sop_instance_uid == uid)
         series = connection.execute(query).scalar_one()
     keys = NOTHING | {
+        "entry": sent["rejected"][0]["quarantine"],
         "study": named["id"],
         "study_uid": named["uid"],
         "series": series,
@@ -76,7 +87,7 @@ def theirs(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Theirs
         "token": token.get("id") or token.get("key") or str(token),
         "site": "north",
     }
-    every = {MARK, named["uid"], named["patient"], *(one["id"] for one in details)}
+    every = {MARK, keys["entry"], named["uid"], named["patient"], *(one["id"] for one in details)}
     return Theirs(
         keys,
         tuple(every),

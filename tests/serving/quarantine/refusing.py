@@ -1,11 +1,13 @@
 """What the tests of the quarantine send, and what they look at afterwards."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import pydicom
 from sqlalchemy import select
 
+from serving.quarantine.admission import Admission
 from serving.store.quarantine import Entry, Sought, list_entries
 from serving.store.quarantine_tables import quarantine
 from serving.store.tenancy import Scope
@@ -53,3 +55,9 @@ def bytes_of(service: Service, entry: Entry) -> bytes:
 def n_rows(service: Service) -> int:
     with service.database.reading() as connection:
         return len(connection.execute(select(quarantine.c.id)).all())
+
+
+def allow(service: Service, *demands: str, issuers: Mapping[str, str] | None = None) -> None:
+    """Have the service demand a patient's identifier of some, and know whose issuers are."""
+    admission = Admission({"local": demands}, issuers or {})
+    object.__setattr__(service.intake, "admission", admission)

@@ -1,0 +1,66 @@
+"""The whole corpus by each door: every file is stored or in quarantine, byte for byte, and none is both."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from data.errors import Reason
+from serving.intake.upload import UploadLimits
+from serving.store.tables import instances
+from tests.serving.quarantine.refusing import entries
+from tests.serving.service_in_process import MEBIBYTE, Service, in_process
+
+_AT_ONCE = 40
+
+
+def _upload(service: Service, contents: Sequence[bytes]) -> None:
+    files = [("files", (f"{number}.dcm", content)) for number, content in enumerate(contents)]
+    assert service.client.post("/api/v1/studies", files=files).status_code in {200, 201, 422}
+
+
+def _stow(service: Service, contents: Sequence[bytes]) -> None:
+    boundary = b"a-boundary-that-no-file-of-the-corpus-holds"
+    parts = [
+        b"--" + boundary + b"\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n"
+        for content in contents
+    ]
+    answer = service.client.post(
+        "/dicom-web/studies",
+        content=b"".join([*parts, b"--" + boundary + b"--\r\n"]),
+        headers={
+            "content-type": f'multipart/related; type="application/dicom"; boundary={boundary.decode()}'
+        },
+    )
+    assert answer.status_code in {200, 202, 409}
+
+
+@pytest.mark.datasets
+@pytest.mark.parametrize("send", [_upload, _stow], ids=["upload", "stow"])
+def test_every_file_of_the_corpus_is_stored_or_in_quarantine(
+    tmp_path: Path, datasets: Path, send: Callable[[Service, Sequence[bytes]], None]
+) -> None:
+    files = sorted(path for path in (datasets / "dicom_corpus").rglob("*") if path.is_file())
+    sent = [path.read_bytes() for path in files]
+    hashes = Counter(hashlib.sha256(content).hexdigest() for content in sent)
+    with in_process(tmp_path, limits=UploadLimits(64 * MEBIBYTE, 400, 0)) as service:
+        for start in range(0, len(sent), _AT_ONCE):
+            send(service, sent[start : start + _AT_ONCE])
+        with service.database.reading() as connection:
+            stored = list(connection.execute(select(instances.c.sha256)).scalars())
+        held = entries(service)
+        quarantined = [entry.sha256 for entry in held]
+        n_known = sum(hashes.values()) - len(hashes)
+        assert len(stored) + len(quarantined) + n_known == len(sent) == 290
+        assert {*stored, *quarantined} == set(hashes)
+        of_hash = {hashlib.sha256(content).hexdigest(): content for content in sent}
+        for sha256 in hashes:
+            assert b"".join(service.objects.get(sha256)) == of_hash[sha256]
+    assert {entry.reason for entry in held} <= set(Reason)
+    assert Counter(entry.reason for entry in held)["duplicate-uid"] > 0
+    assert all(entry.object_sha256 == entry.sha256 for entry in held)
+    assert sum(bool(entry.header.sop_instance_uid) for entry in held) > len(held) / 2
+    assert len(stored) > 200
