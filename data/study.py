@@ -252,9 +252,30 @@ class Series:
         return tuple({frame.instance.sop_instance_uid: frame.instance for frame in self.frames}.values())
 
 
+class AnnouncedOf(StrEnum):
+    """Of what a file says how many it has."""
+
+    STUDY = "study"
+    SERIES = "series"
+    ACQUISITION = "acquisition"
+    SERIES_COUNT = "series-count"
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """How many images a file says that its study, series or acquisition has, or how many series there are.
+
+    `part` is the series' UID, for an acquisition with its number behind a space, else empty.
+    """
+
+    of: AnnouncedOf
+    part: str
+    n: int
+
+
 @dataclass(frozen=True, slots=True)
 class Study:
-    """One examination of one patient."""
+    """One examination of one patient; `announced` is what its files say of how many they are."""
 
     uid: str
     series: tuple[Series, ...]
@@ -264,6 +285,7 @@ class Study:
     description: str = ""
     performed_at: datetime | None = None
     listing: StudyListing = StudyListing()
+    announced: tuple[Announced, ...] = ()
 
     @property
     def frames(self) -> Iterator[Frame]:

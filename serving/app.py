@@ -34,6 +34,7 @@ from serving.identity.own_account import OwnAccounts
 from serving.identity.permissions import PERMISSIONS, PUBLIC, Address, Rule
 from serving.identity.proxies import TrustedProxies
 from serving.identity.renewed_proof import RenewedProof
+from serving.intake import completion_endpoints
 from serving.intake import endpoints as intake_endpoints
 from serving.intake.service import Intake
 from serving.operations import control_endpoints
@@ -66,6 +67,7 @@ from serving.uploads import endpoints as upload_endpoints
 from serving.uploads.overriding import TusManners
 from serving.uploads.service import Uploads
 from serving.web import account, links, sign_in
+from serving.web import completing as completing_page
 from serving.web import endpoints as web_endpoints
 from serving.web import openid as openid_pages
 from serving.web import quarantine as quarantine_pages
@@ -236,6 +238,7 @@ def create_app(
     app.include_router(intake_endpoints.build_router(intake))
     app.include_router(upload_endpoints.build_router(uploads))
     app.include_router(batch_endpoints.build_router(uploads))
+    app.include_router(completion_endpoints.build_router(intake))
     app.include_router(worklist_endpoints.build_router(worklist))
     app.include_router(studies_endpoints.build_router(studies))
     app.include_router(consents_endpoints.build_router(consents))
@@ -267,6 +270,7 @@ def create_app(
         )
     )
     app.include_router(reading_pages.build_router(study_page, claims, reads, proof))
+    app.include_router(completing_page.build_router(pages, intake))
     for router in administration_endpoints.build_routers(administration):
         app.include_router(router)
     app.include_router(identity_endpoints.build_router())

@@ -8,7 +8,7 @@ decides, then the SOP Instance UID.
 A file that cannot be taken is returned with its reason and spoils none of the others.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
@@ -29,9 +29,22 @@ from data.dicom.picture import Picture, picture_of
 from data.dicom.reading import DicomReader
 from data.dicom.writing import uid_of_digest
 from data.errors import ImageError, Reason
-from data.study import Frame, Instance, Modality, PatientContext, PatientIdentity, Series, Study, StudyListing
+from data.study import (
+    Announced,
+    AnnouncedOf,
+    Frame,
+    Instance,
+    Modality,
+    PatientContext,
+    PatientIdentity,
+    Series,
+    Study,
+    StudyListing,
+)
 
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+# More than any examination has: what is beyond is a slip.
+_MOST_ANNOUNCED = 1_000_000
 # Objects with pixels that are marks on other images, not images to be read.
 SEGMENTATIONS = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 
@@ -45,6 +58,7 @@ class _Member:
     series: Series
     study: Study
     planes: tuple[Plane | None, ...]
+    announced: tuple[Announced, ...] = ()
 
 
 def read_studies(
@@ -138,7 +152,22 @@ def _read_member(path: Path, character_set: str | None) -> _Member:
         series=series,
         study=_study_facts(header, study_uid, series.body_part),
         planes=tuple(plane_of(dataset, index) for index in range(picture.n_frames)),
+        announced=tuple(_announced(header, series_uid)),
     )
+
+
+def _announced(header: Header, series_uid: str) -> Iterator[Announced]:
+    """Give what a header says of how many belong together; what is no number of things says nothing."""
+    number = integer_of(header.dataset, "AcquisitionNumber")
+    for keyword, of, part in (
+        ("NumberOfStudyRelatedInstances", AnnouncedOf.STUDY, ""),
+        ("NumberOfStudyRelatedSeries", AnnouncedOf.SERIES_COUNT, ""),
+        ("NumberOfSeriesRelatedInstances", AnnouncedOf.SERIES, series_uid),
+        ("ImagesInAcquisition", AnnouncedOf.ACQUISITION, f"{series_uid} {number or 0}"),
+    ):
+        n = integer_of(header.dataset, keyword) if keyword in header.dataset else None
+        if n is not None and 0 < n <= _MOST_ANNOUNCED:
+            yield Announced(of, part, n)
 
 
 def _with_uid(member: _Member, sop_instance_uid: str) -> _Member:
@@ -259,7 +288,18 @@ def _study(members: list[_Member]) -> Study:
         description=facts.description,
         performed_at=facts.performed_at,
         listing=facts.listing,
+        announced=_largest(one for member in members for one in member.announced),
     )
+
+
+def _largest(announced: Iterable[Announced]) -> tuple[Announced, ...]:
+    """Give the largest number of each; a device counts on while it sends."""
+    found: dict[tuple[AnnouncedOf, str], Announced] = {}
+    for one in announced:
+        known = found.get((one.of, one.part))
+        if known is None or one.n > known.n:
+            found[one.of, one.part] = one
+    return tuple(found.values())
 
 
 def _patient(members: list[_Member]) -> PatientIdentity | None:

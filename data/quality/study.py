@@ -46,6 +46,17 @@ def look_over(study: Study, *, most_pictures: int = MOST_PICTURES) -> tuple[Find
     return tuple(dict.fromkeys(found))
 
 
+def look_over_series(study: Study) -> tuple[Finding, ...]:
+    """Give what is amiss with the series of a study as a whole, from their headers: no pixel is read."""
+    found = [
+        one
+        for series in study.series
+        if series.modality not in PHOTOGRAPHS | {Modality.SEGMENTATION} and series.frames
+        for one in _of_series(series)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
 def _looked_at(series: Series, most: int) -> tuple[Frame, ...]:
     if series.modality in SINGLE_VIEWS:
         return series.frames[:most]
@@ -67,16 +78,10 @@ def _photograph(frame: Frame, series: Series) -> Iterator[Finding]:
 
 
 def _radiology(series: Series, frames: tuple[Frame, ...]) -> Iterator[Finding]:
-    # pydicom takes .3 s to import, and photographs do without
-    from data.dicom.header import read_header  # noqa: PLC0415
-    from data.quality import radiology  # noqa: PLC0415
+    from data.quality import radiology  # noqa: PLC0415 - pydicom takes .3 s to import
 
-    try:
-        header = read_header(series.frames[0].instance.path)
-    except ImageError:
-        return
-    of_series = [*radiology.judge_header(header, series), *radiology.judge_places(series)]
-    yield from (replace(one, series=series.uid) for one in of_series)
+    of_series = _of_series(series)
+    yield from of_series
     is_declared = any(one.fault is Fault.TEXT_IN_PICTURE for one in of_series)
     for frame in frames:
         try:
@@ -88,3 +93,16 @@ def _radiology(series: Series, frames: tuple[Frame, ...]) -> Iterator[Finding]:
             told += radiology.judge_radiograph(picture)
         for one in told:
             yield replace(one, instance=frame.instance.sop_instance_uid, series=series.uid)
+
+
+def _of_series(series: Series) -> tuple[Finding, ...]:
+    # pydicom takes .3 s to import, and photographs do without
+    from data.dicom.header import read_header  # noqa: PLC0415
+    from data.quality import radiology  # noqa: PLC0415
+
+    try:
+        header = read_header(series.frames[0].instance.path)
+    except ImageError:
+        return ()
+    found = [*radiology.judge_header(header, series), *radiology.judge_places(series)]
+    return tuple(replace(one, series=series.uid) for one in found)

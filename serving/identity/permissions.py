@@ -102,6 +102,10 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
         *_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ
     ),
     ("PUT", "/api/v1/studies/{study}/consent"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
+    ("POST", "/api/v1/studies/{study}/complete"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
+    ("GET", "/api/v1/studies/{study}/arrival"): _only(
+        *_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ
+    ),
     # reading: acts of readers, who need a licence; who holds what is no secret
     ("POST", "/api/v1/worklist/next"): _only(Role.READER, needs_licence=True),
     ("POST", "/api/v1/studies/{study}/claim"): _only(Role.READER, needs_licence=True),
@@ -132,6 +136,7 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("POST", "/studies/{study}/claim"): _only(Role.READER, needs_licence=True),
     ("POST", "/studies/{study}/release"): _only(Role.READER),
     ("POST", "/studies/{study}/read"): _only(Role.READER, needs_licence=True),
+    ("POST", "/studies/{study}/complete"): _only(Role.UPLOADER, Role.SUPERVISOR),
     ("POST", "/send"): _only(Role.UPLOADER, Role.SUPERVISOR, checks_csrf_itself=True),
     # what could not be taken, of the sites that the caller sees
     ("GET", _QUARANTINE): _only(*_ADMINISTRATORS),

@@ -137,8 +137,11 @@ class SessionAuthenticator:
 def is_act_of_a_person(request: Request) -> bool:
     """Whether somebody did something, as against a page that renews itself and the pictures it shows.
 
-    A browser says so (Fetch Metadata): a page that a person opens carries ``Sec-Fetch-User``.
+    A browser says so (Fetch Metadata): a page that a person opens carries ``Sec-Fetch-User``. What an open
+    page asks for again and again to see whether images came is known by its address.
     """
+    if request.method == "GET" and request.url.path.endswith("/arrival"):
+        return False
     mode, kind = request.headers.get("sec-fetch-mode"), request.headers.get("sec-fetch-dest")
     if kind in {"image", "script", "style", "font"}:
         return False

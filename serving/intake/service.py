@@ -40,6 +40,7 @@ from serving.intake.refused import (
 )
 from serving.intake.traces import received_studies, refused_upload
 from serving.intake.upload import Received, Upload, UploadLimits
+from serving.intake.whole import WholeStudies
 from serving.quarantine.admission import Admission
 from serving.quarantine.keeping import Quota, keep, with_room
 from serving.store.audit_chain import Who
@@ -200,9 +201,19 @@ class Intake:
             raise _nothing_taken(outcome)
         return outcome
 
-    def complete(self, study: str, *, scope: Scope, who: Who) -> Completed:
+    def complete(self, study: str, *, scope: Scope, who: Who, site: str | None = None) -> Completed:
         """Take a study for complete, by its key or UID; see :meth:`Completing.complete`."""
-        return self.completing.complete(study, scope=scope, who=who)
+        return self.completing.complete(study, scope=scope, who=who, site=site)
+
+    def look_over_whole(self, key: str, *, scope: Scope) -> tuple[Finding, ...]:
+        """Give what is amiss with a study as a whole; see :class:`serving.intake.whole.WholeStudies`."""
+        return WholeStudies(self.database, self.objects).look_over(key, scope=scope, now_us=self.clock())
+
+    def expect(
+        self, study_uid: str, step_uid: str, n_images: int | None, *, site: str, who: Who
+    ) -> Completed | None:
+        """Hear of a performed procedure step how many images it made; see :meth:`Completing.expect`."""
+        return self.completing.expect(study_uid, step_uid, n_images, site=site, who=who)
 
     @property
     def completing(self) -> Completing:
@@ -463,6 +474,7 @@ def _arrived(item: Accepted, stored: dict[Path, StoredObject], priority: str, mo
         changes=",".join(study.context.changes) or None,
         change_note=study.context.change_note,
         listing=_listing(study, moment_us),
+        announced=study.announced,
     )
 
 

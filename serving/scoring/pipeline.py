@@ -29,6 +29,7 @@ from serving.store.jobs import Begun, Job, begin, hand_back, put_off
 from serving.store.objects import ObjectStore
 from serving.store.switch import read_switch
 from serving.studies.assembly import assemble
+from serving.studies.looked_over import looked_over
 
 if TYPE_CHECKING:  # the database has one home, the store
     from sqlalchemy import Connection
@@ -162,6 +163,7 @@ class Pipeline:
             told = repr(error)
             self._insist(lambda: self._recorder.fail(job, stored, Reason.MODEL_FAILED, told))
             return
+        of_series = looked_over(study)
         # one that was begun before may be what killed its process: then it takes nobody with it
         score = self._score(job, study, is_alone=begun.n_begun > 1)
         if score.was_interrupted and begun.n_begun < _MOST_DEATHS:
@@ -169,7 +171,7 @@ class Pipeline:
             self._put_off(job, problem, delay_s=_FIRST_RETRY_S * 2 ** (begun.n_begun - 1), counts=True)
             return
         try:
-            self._insist(lambda: self._recorder.record(job, stored, score))
+            self._insist(lambda: self._recorder.record(job, stored, score, of_series))
         except Exception as error:
             log.exception("a result could not be kept", extra={"study": stored.key})
             told = repr(error)

@@ -57,6 +57,32 @@ class Ended:
     n_images: int
 
 
+@dataclass(frozen=True, slots=True)
+class StudyArrival:
+    """How far a study has come; `wait` is None if it is complete."""
+
+    key: str
+    uid: str
+    site: str
+    state: str
+    revision: int
+    n_images: int
+    wait: Wait | None
+
+
+def find_arrival(connection: Connection, *, scope: Scope, key: str) -> StudyArrival | None:
+    """Give how far a study has come, None if there is none in the scope."""
+    row = connection.execute(
+        select(studies, arrivals.c.since, arrivals.c.until)
+        .outerjoin(arrivals, arrivals.c.study_id == studies.c.id)
+        .where(within(scope, studies.c.site_id), studies.c.key == key)
+    ).first()
+    if row is None:
+        return None
+    wait = None if row.until is None else Wait(row.since, row.until)
+    return StudyArrival(row.key, row.uid, row.site_id, row.state, row.revision, row.n_images, wait)
+
+
 def wait_of(connection: Connection, study_id: int) -> Wait | None:
     """Say until when a study is waited for, that is held or was found in a scope; None: it is complete."""
     row = connection.execute(_ONE.where(arrivals.c.study_id == study_id)).first()

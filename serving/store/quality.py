@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from data.quality.finding import Fault, Finding
 from serving.store.consent import hold_study
-from serving.store.tables import quality_answers
+from serving.store.tables import quality_answers, studies
 from serving.store.tenancy import Scope, within
 from serving.store.upserts import insert
 
@@ -63,6 +63,42 @@ def keep_findings(
     every = tuple(dict.fromkeys([*kept, *new]))
     values = {"findings": [_plain(one) for one in every], "looked_at": now_us}
     statement = insert(connection, quality_answers).values(study_id=held[0], site_id=site, **values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["study_id"], set_=values))
+    return every
+
+
+def keep_series_findings(
+    connection: Connection,
+    found: Sequence[Finding],
+    *,
+    site: str,
+    study_id: int,
+    revision: int,
+    n_images: int,
+    now_us: int,
+) -> tuple[Finding, ...]:
+    """Keep what was found of all series of a whole study, in the place of what parts of them seemed to say.
+
+    What was found of single images stays. If the study has been opened again or has more images by now,
+    nothing is kept: whoever looks at it then finds more.
+
+    Returns
+    -------
+    tuple of Finding
+        All that is known now.
+    """
+    own = Scope.of(site)
+    held = connection.execute(
+        select(studies.c.revision, studies.c.n_images)
+        .where(studies.c.site_id == site, studies.c.id == study_id)
+        .with_for_update()
+    ).one()
+    before = findings_of(connection, scope=own, study_id=study_id)
+    every = tuple(dict.fromkeys([*(one for one in before if one.instance is not None), *found]))
+    if (held.revision, held.n_images) != (revision, n_images) or set(every) == set(before):
+        return before
+    values = {"findings": [_plain(one) for one in every], "looked_at": now_us}
+    statement = insert(connection, quality_answers).values(study_id=study_id, site_id=site, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["study_id"], set_=values))
     return every
 

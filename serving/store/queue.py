@@ -29,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 
+from serving.store.assembly_tables import arrivals
 from serving.store.tables import instances, key_images, patients, queue_entries, scores, studies
 from serving.store.tenancy import Scope, within
 from serving.store.upserts import NewValues, insert_or_change
@@ -72,7 +73,8 @@ class QueueRow:
     """One waiting study as the list shows it; what is None is not known (yet).
 
     `patient` is the identifier, `key_sop_instance_uid` and `key_frame_number` the first key image; until
-    there is one, the image that came first stands for the study.
+    there is one, the image that came first stands for the study. Until `arriving_until_us` more images are
+    waited for.
     """
 
     study_id: int
@@ -97,6 +99,7 @@ class QueueRow:
     first_sop_instance_uid: str | None
     key_sop_instance_uid: str | None
     key_frame_number: int | None
+    arriving_until_us: int | None
 
 
 def place(connection: Connection, *, site: str, study_id: int, placement: Placement) -> None:
@@ -298,9 +301,11 @@ def page_query(*, n_sites: int | None, goes_on: bool) -> Select[*tuple[object, .
             first_image.label("first_sop_instance_uid"),
             key_images.c.sop_instance_uid,
             key_images.c.frame_number,
+            arrivals.c.until,
         )
         .select_from(entry)
         .join(studies, and_(studies.c.id == entry.c.study_id, studies.c.site_id == entry.c.site_id))
+        .outerjoin(arrivals, arrivals.c.study_id == entry.c.study_id)
         .outerjoin(patients, patients.c.id == studies.c.patient_id)
         .outerjoin(scores, scores.c.id == newest)
         .outerjoin(key_images, and_(key_images.c.score_id == scores.c.id, key_images.c.rank == 0))
@@ -336,4 +341,5 @@ def _queue_row(row: Row[*tuple[object, ...]]) -> QueueRow:
         first_sop_instance_uid=row.first_sop_instance_uid,
         key_sop_instance_uid=row.sop_instance_uid,
         key_frame_number=row.frame_number,
+        arriving_until_us=row.until,
     )

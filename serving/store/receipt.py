@@ -16,9 +16,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from data.dicom.writing import uid_of_digest
-from data.study import StudyListing
+from data.study import Announced, StudyListing
 from serving.store.arrivals import Ending, Wait, begin_wait, end_wait, wait_of, wait_on
 from serving.store.events import Happening, StudyEvent
+from serving.store.expected import announce, expected_total, turn_at
 from serving.store.jobs import Enqueue, Job, open_job
 from serving.store.listings import ListedStudy, as_integer_string, list_study
 from serving.store.orders import Examined, StudyOrder, turn_of_accession, wish_of
@@ -114,6 +115,7 @@ class ArrivedStudy:
     changes: str | None = None
     change_note: str | None = None
     listing: StudyListing = field(default_factory=StudyListing)
+    announced: tuple[Announced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def hold(
     if not is_shared_by_writers(connection):
         return
     hold_references(connection)
-    names = {f"study\0{site}\0{item.uid}" for item in arrived}
+    names = {turn_at(site, item.uid) for item in arrived}
     names |= {turn_of_accession(site, item.accession) for item in arrived if item.accession}
     patients_of = [item.patient for item in arrived if item.patient is not None]
     names |= {f"patient\0{site}\0{one.issuer}\0{one.identifier}" for one in patients_of}
@@ -226,12 +228,16 @@ def record(
         return Receipt(known.key, arrived.uid, known.state, known.n_images, 0, duplicates=duplicates)
     if (n_images := len(new) + (known.n_images if known else 0)) > max_images:
         raise StudyFullError(n_images)
+    if arrived.announced:
+        announce(connection, arrived.announced, site=site, study_uid=arrived.uid, now_us=now_us)
+    has_all = quiet_us is not None and _has_all(connection, arrived.uid, site=site, n_images=n_images)
+    arrival = _Arrival(site, now_us, quiet_us, has_all)
     if known is None:
         receipt = _record_new(
             connection,
             arrived,
             new,
-            _Arrival(site, now_us, quiet_us),
+            arrival,
             place_unscored=place_unscored,
             enqueue=enqueue,
         )
@@ -241,7 +247,7 @@ def record(
             arrived,
             known,
             new,
-            _Arrival(site, now_us, quiet_us),
+            arrival,
             place_unscored=place_unscored,
             enqueue=enqueue,
         )
@@ -250,21 +256,32 @@ def record(
 
 @dataclass(frozen=True, slots=True)
 class _Arrival:
-    """Where and when a study arrives, and for how long more of it is waited for, None: not at all."""
+    """Where and when a study arrives, and for how long more of it is waited for, None: not at all.
+
+    `has_all` says that as many images are there as were announced.
+    """
 
     site: str
     now_us: int
     quiet_us: int | None
+    has_all: bool
 
     @property
     def ending(self) -> Ending | None:
         """Why the study is complete with this, None if it is waited for."""
         if self.quiet_us is None:
             return Ending.SENDER
+        if self.has_all:
+            return Ending.COUNT
         return None if self.quiet_us > 0 else Ending.AT_ONCE
 
     def event(self, study_id: int, kind: Happening, **details: object) -> StudyEvent:
         return StudyEvent(study_id, self.site, kind, self.now_us, details)
+
+
+def _has_all(connection: Connection, uid: str, *, site: str, n_images: int) -> bool:
+    expected = expected_total(connection, site=site, study_uid=uid)
+    return expected is not None and n_images >= expected
 
 
 def _record_new(

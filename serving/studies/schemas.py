@@ -10,6 +10,7 @@ from serving.store.scores import StoredKeyImage, StoredScore
 from serving.store.studies import StoredInstance
 from serving.store.times import from_us
 from serving.store.uses import Consent
+from serving.studies.arrival_schemas import Late, PriorStudy, StillArriving
 from serving.studies.orders import OrderOfStudy
 from serving.studies.quality import QualityFinding
 from serving.studies.service import StudyView
@@ -126,9 +127,15 @@ class StudyDetail(BaseModel):
     )
     quality: list[QualityFinding] = Field(description="What was amiss with its images when they came in.")
     orders: list[OrderOfStudy] = Field(description="Orders under its accession number.")
+    arriving: StillArriving | None = Field(description="Null if all of its images have come.")
+    expected_images: int | None = Field(description="How many were announced, by its files or its device.")
+    late: Late | None = Field(description="Images that came after a result, or after the caller's claim.")
     score: Score | None
     key_images: list[KeyImage]
     images: list[Image]
+    priors: list[PriorStudy] = Field(
+        description="The patient's other studies that the caller may see, the last first, 100 at most."
+    )
 
     @classmethod
     def of(cls, view: StudyView, *, language: Language) -> Self:
@@ -168,7 +175,11 @@ class StudyDetail(BaseModel):
                 "consent": "unknown" if view.consent is None else view.consent.consent,
                 "quality": [QualityFinding.of(finding) for finding in view.findings],
                 "orders": [OrderOfStudy.of(one) for one in view.orders],
+                "arriving": StillArriving.of(view.wait, view.expected),
+                "expected_images": view.expected,
+                "late": Late.of(view.late, is_in_score=study.state not in {"received", "scoring"}),
                 "score": None if score is None else score_of(score, language=language),
+                "priors": [PriorStudy.of(prior) for prior in view.priors],
                 "key_images": [key_image_of(study.key, one) for one in (score.key_images if score else ())],
                 "images": [image_of(study.key, one) for one in study.instances],
             }

@@ -2,14 +2,19 @@
 
 import string
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from data.quality.finding import Finding
 from serving.audit.trail import AuditTrail
 from serving.errors import Problem, ServiceError
+from serving.store.arrivals import Wait, wait_of
 from serving.store.audit_chain import Action, AuditEvent, Result, Who
 from serving.store.consent import Statement, consent_of
 from serving.store.database import Database
+from serving.store.expected import expected_total
+from serving.store.late_images import LateImages, late_images
 from serving.store.orders import StudyOrder, orders_of
+from serving.store.priors import Prior, priors_of
 from serving.store.quality import findings_of
 from serving.store.scores import StoredScore, newest_score
 from serving.store.studies import StoredInstance, StoredStudy, find_instance, find_study, find_uid
@@ -17,19 +22,33 @@ from serving.store.tenancy import NETWORK, Scope
 from serving.studies.rendering import Format, Picture, Renderer
 from serving.studies.shown import shown_study
 
+if TYPE_CHECKING:  # the database has one home, the store
+    from sqlalchemy import Connection
+
+# Of a patient who comes every week the studies of two years.
+_MOST_PRIORS = 100
+
 # A key that is none of ours may be anything that somebody typed, a patient's name too.
 _KEY_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class StudyView:
-    """A study, its last score, its consent, what is amiss with its images, what is under its accession."""
+    """A study, its last score, its consent, what is amiss with its images, what is under its accession.
+
+    `wait` says until when more images are waited for, None if it is complete; `late` which came after it had
+    been; `expected` how many it should have, where that is known; `priors` are the patient's other studies.
+    """
 
     study: StoredStudy
     score: StoredScore | None
     consent: Statement | None = None
     findings: tuple[Finding, ...] = ()
     orders: tuple[StudyOrder, ...] = ()
+    wait: Wait | None = None
+    expected: int | None = None
+    late: LateImages | None = None
+    priors: tuple[Prior, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,15 +69,20 @@ class Studies:
         """
         with self.database.reading() as connection:
             study = find_study(connection, scope=scope, key=key)
-            score = None if study is None else newest_score(connection, scope=scope, study_id=study.id)
-            consent = None if study is None else consent_of(connection, scope=scope, study_id=study.id)
-            found = () if study is None else findings_of(connection, scope=scope, study_id=study.id)
-            orders = [] if study is None else orders_of(connection, scope=scope, study_id=study.id)
-        if study is None:
+            view = None if study is None else _view(connection, study, scope=scope, who=who)
+        if view is None:
             self._note_refusal(Action.VIEWED_STUDY, key, site=site, who=who)
             raise ServiceError(Problem.NOT_FOUND, f"There is no study {key!r}.")
-        self.trail.note(shown_study(study, score, orders, who=who, at_us=self.trail.clock()))
-        return StudyView(study, score, consent, found, tuple(orders))
+        shown = shown_study(
+            view.study,
+            view.score,
+            view.orders,
+            n_priors=len(view.priors),
+            who=who,
+            at_us=self.trail.clock(),
+        )
+        self.trail.note(shown)
+        return view
 
     def find_instance(
         self,
@@ -124,3 +148,17 @@ class Studies:
     ) -> Picture:
         """Give a frame as a browser shows it; see :meth:`serving.studies.rendering.Renderer.render`."""
         return self.renderer.render(instance, frame_number, width_px=width_px, format=coding)
+
+
+def _view(connection: "Connection", study: StoredStudy, *, scope: Scope, who: Who) -> StudyView:
+    return StudyView(
+        study,
+        newest_score(connection, scope=scope, study_id=study.id),
+        consent_of(connection, scope=scope, study_id=study.id),
+        findings_of(connection, scope=scope, study_id=study.id),
+        tuple(orders_of(connection, scope=scope, study_id=study.id)),
+        wait=wait_of(connection, study.id),
+        expected=expected_total(connection, site=study.site, study_uid=study.uid),
+        late=late_images(connection, scope=scope, study_id=study.id, reader=who.name),
+        priors=tuple(priors_of(connection, scope=scope, study_id=study.id, limit=_MOST_PRIORS)),
+    )

@@ -14,10 +14,11 @@ def shown_study(
     score: StoredScore | None,
     orders: Sequence[StudyOrder] = (),
     *,
+    n_priors: int,
     who: Who,
     at_us: int,
 ) -> AuditEvent:
-    """Say that a person saw a study, its place, its result and its key images."""
+    """Say that a person saw a study, its place, result and key images, and how many others there are."""
     return AuditEvent(
         Action.VIEWED_STUDY,
         who,
@@ -31,6 +32,7 @@ def shown_study(
             "state": study.state,
             "revision": study.revision,
             "images": len(study.instances),
+            "priors": n_priors,
             **facts_of_place(study.placement),
             **({"orders": [one.stored.key for one in orders]} if orders else {}),
             "score": None if score is None else facts_of_score(score),

@@ -71,7 +71,7 @@ def build_router(
         try:
             return study_page.show(request, words, study, caller)
         except ServiceError as error:
-            return _failure(pages, request, words, error)
+            return show_failure(pages, request, words, error)
 
     @router.post("/studies/{study}/consent")
     def change_consent(
@@ -85,7 +85,7 @@ def build_router(
         try:
             consents.change(study, consent, scope=caller.scope, site=caller.home_site, who=caller.who)
         except ServiceError as error:
-            return _failure(pages, request, words, error)
+            return show_failure(pages, request, words, error)
         return RedirectResponse(f"/studies/{study}?lang={words.code}", HTTPStatus.SEE_OTHER)
 
     @router.post("/send")
@@ -96,7 +96,7 @@ def build_router(
         try:
             outcome = await receive(request, intake, site=site, who=who, check_fields=check_page)
         except ServiceError as error:
-            return await run_in_threadpool(_failure, pages, request, words, error)
+            return await run_in_threadpool(show_failure, pages, request, words, error)
         return pages.fill(
             "sent.html",
             request,
@@ -126,7 +126,8 @@ def _paused_because(operations: Operations) -> str | None:
     return switch.reason if switch is not None and switch.is_paused else None
 
 
-def _failure(pages: Pages, request: Request, words: Wording, error: ServiceError) -> HTMLResponse:
+def show_failure(pages: Pages, request: Request, words: Wording, error: ServiceError) -> HTMLResponse:
+    """Say what went wrong, on a page."""
     return pages.fill(
         "sent.html",
         request,

@@ -11,6 +11,7 @@ from serving.consents.schemas import StudyConsent
 from serving.consents.service import Consents
 from serving.errors import ServiceError
 from serving.identity.caller import Caller, Role
+from serving.identity.permissions import PERMISSIONS
 from serving.reading.claim_schemas import StudyClaims
 from serving.reading.codes import CodedDiagnosis
 from serving.reading.draft_schemas import Action, Verdict
@@ -87,6 +88,8 @@ class StudyPage:
             quality=[one.model_dump(mode="json") for one in detail.quality],
             consent=StudyConsent.of(self.consents.look(key, scope=caller.scope)),
             shown_images=detail.images[:_IMAGES_SHOWN],
+            revision=view.study.revision,
+            may_complete=PERMISSIONS["POST", "/studies/{study}/complete"].allows(caller),
             minutes_left=(detail.due_at - from_us(now_us())).total_seconds() / 60,
             reading=self._panel(desk, words, caller, written, error),
         )

@@ -92,6 +92,18 @@ class Wording:
     purposes: dict[str, str]
     held_by_exports: str
     quarantine: str
+    arriving: str
+    arriving_until: str
+    of_expected: str
+    complete: str
+    late: str
+    late_since_claimed: str
+    late_scored: str
+    late_not_scored: str
+    changed: str
+    reload: str
+    priors: str
+    no_date: str
 
     def duration(self, minutes: float) -> str:
         """Say a span of time in one or two units.
@@ -239,6 +251,18 @@ _ENGLISH = Wording(
     purposes={"training": "training", "quality": "quality assurance", "care": "care elsewhere"},
     held_by_exports="Exports that held this study; a withdrawal does not bring them back: tell who has them.",
     quarantine="Quarantine",
+    arriving="Still arriving",
+    arriving_until="More images may come; the study is scored at the latest at",
+    of_expected="{n} of {expected} announced images are here.",
+    complete="All images are here: score now",
+    late="Images that came after this study had a result: {n}, from",
+    late_since_claimed="Images that came after you took this study: {n}, from",
+    late_scored="The result below includes them.",
+    late_not_scored="It is scored again; until then any result below is of the images before.",
+    changed="Images came after you opened this page.",
+    reload="Show them",
+    priors="Other studies of this patient",
+    no_date="no date",
 )
 
 _CHINESE = Wording(
@@ -361,6 +385,18 @@ _CHINESE = Wording(
     purposes={"training": "训练", "quality": "质量管理", "care": "院外诊疗"},
     held_by_exports="含有本检查的导出；撤回同意不能收回已导出的数据，请通知持有者：",
     quarantine="隔离区",
+    arriving="图像仍在传输",
+    arriving_until="可能还有图像到达；最迟评分时间",
+    of_expected="已收到{n}幅，预告共{expected}幅。",
+    complete="图像已齐：立即评分",
+    late="本检查已有结果后又收到{n}幅图像，时间",
+    late_since_claimed="您领取本检查后又收到{n}幅图像，时间",
+    late_scored="下方结果已包含这些图像。",
+    late_not_scored="正在重新评分；在此之前，下方如有结果，均未包含这些图像。",
+    changed="您打开本页后又收到图像。",
+    reload="显示新图像",
+    priors="该患者的其他检查",
+    no_date="日期不详",
 )
 
 

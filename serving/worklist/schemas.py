@@ -62,6 +62,9 @@ class WorklistEntry(BaseModel):
     due_at: datetime
     minutes_left: float = Field(description="Until it is due; negative: late by so many minutes.")
     reason_line: str = Field(description="Why it stands here, in the language asked for.")
+    arriving_until: datetime | None = Field(
+        description="More of its images may come until then, when it is scored; null if it is complete."
+    )
     received_at: datetime
     priority: Priority
     modality: str
@@ -92,6 +95,7 @@ class WorklistEntry(BaseModel):
                 "due_at": from_us(place.due_at_us),
                 "minutes_left": round((place.due_at_us - now_us) / 60e6, 1),
                 "reason_line": place.reason_zh if language is Language.CHINESE else place.reason_en,
+                "arriving_until": None if row.arriving_until_us is None else from_us(row.arriving_until_us),
                 "received_at": from_us(row.received_at_us),
                 "priority": row.priority,
                 "modality": row.modality,

@@ -23,3 +23,22 @@ if (queue) {
     }
   }, SECONDS_BETWEEN_LOOKS * 1000);
 }
+
+// Whoever has a study open is told when images come; the page stays as it is until they ask for them.
+const changed = document.querySelector("#changed[data-study]");
+if (changed) {
+  const looking = setInterval(async () => {
+    if (document.hidden) {
+      return;
+    }
+    const answer = await fetch(`/api/v1/studies/${changed.dataset.study}/arrival`).catch(() => null);
+    if (answer === null || !answer.ok) {
+      return; // the next look tells; a session that has ended is told where somebody acts
+    }
+    const now = await answer.json();
+    if (now.images > Number(changed.dataset.images) || now.revision > Number(changed.dataset.revision)) {
+      changed.hidden = false;
+      clearInterval(looking);
+    }
+  }, SECONDS_BETWEEN_LOOKS * 1000);
+}

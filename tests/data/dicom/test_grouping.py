@@ -311,3 +311,24 @@ def test_a_slice_says_its_orientation_its_kernel_and_what_kind_of_image_it_is(tm
     assert study.series[0].kernel == "H30s"
     assert [frame.normal for frame in study.frames] == [(0.0, 0.0, 1.0)] * 2
     assert {frame.instance.image_type for frame in study.frames} == {("ORIGINAL", "PRIMARY", "AXIAL")}
+
+
+def test_what_files_announce_of_their_number_is_read_and_nonsense_is_not(make_dicom: MakeDicom) -> None:
+    def one(number: int, **elements: object) -> Path:
+        pixels = np.zeros((2, 2), np.uint8)
+        uid = f"1.2.3.{number}"
+        return make_dicom(pixels, name=f"{number}.dcm", SOPInstanceUID=uid, **elements)
+
+    study = read_one(
+        one(1, NumberOfStudyRelatedInstances="40", ImagesInAcquisition="20", AcquisitionNumber="2"),
+        one(2, NumberOfStudyRelatedInstances="41", NumberOfSeriesRelatedInstances="39"),
+        one(3, NumberOfStudyRelatedInstances="0", NumberOfStudyRelatedSeries="2"),
+        one(4, NumberOfStudyRelatedInstances="-3", NumberOfStudyRelatedSeries=""),
+    )
+    said = {(str(each.of), each.part): each.n for each in study.announced}
+    assert said == {
+        ("study", ""): 41,
+        ("acquisition", "1.2.3 2"): 20,
+        ("series", "1.2.3"): 39,
+        ("series-count", ""): 2,
+    }

@@ -24,6 +24,7 @@ from serving.store import (
     events,
     exports,
     hl7_senders,
+    late_images,
     order_tables,
     orders,
     quarantine,
@@ -85,6 +86,7 @@ READS_OVER_ALL_SITES = {
     ("arrivals", "is_not_waited_for"): "the same",
     ("arrivals", "due_waits"): "the service ends the waits of all sites, and shows nobody anything",
     ("arrivals", "end_due_wait"): "the same",
+    ("expected", "announce"): "writes what is said of a study of one site, and reads none",
     ("events", "add_events"): "writes rows of each study's own site, and reads none",
     ("quiet_times", "set_quiet_time"): "of the site that it names",
     ("jobs", "let_wait_for_score"): "scoring works for all sites, and shows nobody anything",
@@ -163,6 +165,8 @@ def _fill(connection: Connection, site: str) -> None:
         .values(key=done.study_key)
     )
     score = StoredScore("m", "1", "x", "y", "CPU", {}, [{"key": "mel"}], None, None, False, [], (), 5)
+    late = events.StudyEvent(study_id, site, events.Happening.LATE_IMAGE, 5)
+    events.add_events(connection, [late])
     said = Statement(Consent.TRAINING, "local", 5)
     consent.say(connection, said, site=site, study_id=study_id)
     leaving = exports.Candidate(study_id, done.study_key, "1.2", site, said)
@@ -201,6 +205,7 @@ def _of(connection: Connection, site: str) -> dict[str, Any]:
         "series_uid": "series",
         "conditions": [],
         "since": 0,
+        "since_us": 0,
         "kind": events.Happening.RECEIVED,
         "uid": "1.2",
         "uids": ["s-image"],
@@ -239,10 +244,8 @@ SCOPED: dict[str, Callable[..., object]] = {
         events,
         exports,
         quarantine,
-        consent,
-        dicom_images,
-        exports,
         hl7_senders,
+        late_images,
         orders,
         queue,
         reading_state,
