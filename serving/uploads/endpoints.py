@@ -1,5 +1,6 @@
 """/api/v1/uploads: files in pieces by the tus protocol, each resumed where it was cut off."""
 
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response, status
@@ -55,8 +56,9 @@ MethodOverride = Annotated[
     ),
 ]
 
-# Bytes that are gathered before a thread writes them.
+# Bytes that are gathered before a thread writes them, unless they have waited for so long.
 _BATCH = 1024 * 1024
+_SECONDS_A_BATCH = 2.0
 
 
 def acting_sender(caller: ActingCaller, site: ActingSite, who: Acting) -> Sender:
@@ -219,13 +221,14 @@ def build_router(uploads: Uploads) -> APIRouter:
 async def _write(request: Request, uploads: Uploads, writer: Writer) -> None:
     pace, idle_s = uploads.intake.limits.pace, uploads.terms.idle_s
     try:
-        batch = bytearray()
+        batch, since_s = bytearray(), time.monotonic()
         try:
             async for chunk in in_time(request.stream(), pace, idle_s=idle_s):
                 batch += chunk
-                if len(batch) >= _BATCH:
+                if len(batch) >= _BATCH or time.monotonic() - since_s >= _SECONDS_A_BATCH:
                     await run_in_threadpool(writer.feed, bytes(batch))
                     batch.clear()
+                    since_s = time.monotonic()
             await run_in_threadpool(writer.feed, bytes(batch))
             await run_in_threadpool(writer.finish)
         except ClientDisconnect as error:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import BinaryIO, Final
@@ -18,8 +19,10 @@ from serving.store.uploads import StoredUpload, say_received
 from serving.uploads.kept import KeptFiles
 from serving.uploads.protocol import Checksum
 
-# So often what has come of a long request is made certain: that much is sent again if the server dies.
+# So often what has come of a long request is made certain: that much is sent again if the server dies, and on
+# a poor line no more than came in some seconds.
 BYTES_AT_RISK: Final = 8 * 1024 * 1024
+SECONDS_AT_RISK: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Writer:
         self._whole = hashlib.sha256() if upload.n_received == 0 else None
         self._stream: BinaryIO | None = None
         self._n_written = upload.n_received
+        self._kept_at_s = time.monotonic()
         self.n_received = upload.n_received
         self.expires_at_us = upload.batch.expires_at_us
 
@@ -122,7 +126,10 @@ class Writer:
             self._whole.update(data)
         if self._digest is not None:
             self._digest.update(data)
-        elif self._n_written - self.n_received >= BYTES_AT_RISK:
+        elif (
+            self._n_written - self.n_received >= BYTES_AT_RISK
+            or time.monotonic() - self._kept_at_s >= SECONDS_AT_RISK
+        ):
             self._keep()
 
     def finish(self) -> None:
@@ -206,6 +213,7 @@ class Writer:
         if not is_open:
             raise gone()
         self.n_received, self.expires_at_us = n_received, expires_at_us
+        self._kept_at_s = time.monotonic()
 
 
 def too_long(upload: StoredUpload) -> ServiceError:
