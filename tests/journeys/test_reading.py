@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
@@ -42,26 +43,25 @@ def _enter(home: Path, settings: dict[str, str], name: str) -> str:
     return link.splitlines()[-1]
 
 
-def _come_in(program: Program, name: str, link: str) -> httpx2.Client:
-    client = httpx2.Client(base_url=program.address, trust_env=False, timeout=PATIENCE_S)
+def _browser(clients: ExitStack, program: Program, **headers: str) -> httpx2.Client:
+    client = httpx2.Client(base_url=program.address, trust_env=False, timeout=PATIENCE_S, headers=headers)
+    return clients.enter_context(client)
+
+
+def _come_in(client: httpx2.Client, name: str, link: str) -> None:
     token = re.fullmatch(r"/password\?token=(\S+)", link)
     assert token is not None
     client.post("/password", data={"token": token[1], "password": PASSWORD, "again": PASSWORD})
     came = client.post("/sign-in", data={"login_name": name, "password": PASSWORD})
     assert came.status_code == 303, came.text
     client.headers["X-CSRF-Token"] = client.get("/api/v1/me").json()["csrf_token"]
-    return client
 
 
-def _at(program: Program, before: httpx2.Client) -> httpx2.Client:
+def _at(clients: ExitStack, program: Program, before: httpx2.Client) -> httpx2.Client:
     """Give the same browser at the address of the server that was started again."""
-    return httpx2.Client(
-        base_url=program.address,
-        trust_env=False,
-        timeout=PATIENCE_S,
-        cookies=before.cookies,
-        headers={"X-CSRF-Token": before.headers["X-CSRF-Token"]},
-    )
+    client = _browser(clients, program, **{"X-CSRF-Token": before.headers["X-CSRF-Token"]})
+    client.cookies.update(before.cookies)
+    return client
 
 
 def _wait_until_scored(client: httpx2.Client, way: str) -> None:
@@ -76,19 +76,20 @@ def test_a_study_goes_from_upload_to_a_signed_read_over_a_killed_server(tmp_path
     write_tiny_artifact(models, name="derm-lesion", classes=("nv", "mel"))
     settings = {} if isinstance(place, Path) else {"FIRSTREAD_DATABASE_URL": place}
     serve = ("serve", "--sign-in", "--models", str(models))
-    with started(*serve, home=home, log=tmp_path / "log1", **settings) as program:
+    with (
+        started(*serve, home=home, log=tmp_path / "log1", **settings) as program,
+        ExitStack() as clients,
+    ):
         _run(home, settings, "admin", "sites", "create", "north", "North")
         scopes = ("--scope", "upload", "--scope", "read")
         token = _run(home, settings, "admin", "tokens", "create", "gateway", "--site", "north", *scopes)
-        site = httpx2.Client(
-            base_url=program.address,
-            trust_env=False,
-            timeout=PATIENCE_S,
-            headers={"Authorization": f"Bearer {token}"},
-        )
+        bearer = {"Authorization": f"Bearer {token}"}
+        site = _browser(clients, program, **bearer)
         sent = site.post("/api/v1/studies", files={"files": ("mole.jpg", photograph(200))}).json()
         (study,) = sent["studies"]
-        readers = {name: _come_in(program, name, _enter(home, settings, name)) for name in READERS}
+        readers = {name: _browser(clients, program) for name in READERS}
+        for name, client in readers.items():
+            _come_in(client, name, _enter(home, settings, name))
         _wait_until_scored(site, study["url"])
 
         # both ask for the next study at the same moment; one gets it, the other is told that there is none
@@ -116,8 +117,11 @@ def test_a_study_goes_from_upload_to_a_signed_read_over_a_killed_server(tmp_path
         program.process.send_signal(signal.SIGKILL)
         program.process.wait()
 
-    with started(*serve, home=home, log=tmp_path / "log2", **settings) as program:
-        reader, colleague = (_at(program, readers[name]) for name in (holder, other))
+    with (
+        started(*serve, home=home, log=tmp_path / "log2", **settings) as program,
+        ExitStack() as clients,
+    ):
+        reader, colleague = (_at(clients, program, readers[name]) for name in (holder, other))
         kept = reader.get(f"{study['url']}/read")
         assert (kept.headers["ETag"], kept.json()["read"]["note"]) == ('"1"', "不规则边缘 🩺")
         assert kept.json()["lease"]["is_held"] is True
@@ -134,10 +138,7 @@ def test_a_study_goes_from_upload_to_a_signed_read_over_a_killed_server(tmp_path
         assert [answer.json()["is_new"] for answer in signed] == [True, False]
         assert colleague.get("/api/v1/worklist").json()["entries"] == []
         assert colleague.post(f"{study['url']}/claim").json()["code"] == "study-read"
-        for who in (
-            colleague,
-            httpx2.Client(base_url=program.address, trust_env=False, headers=site.headers),
-        ):
+        for who in (colleague, _browser(clients, program, **bearer)):
             (read,) = who.get(f"{study['url']}/reads").json()["reads"]
             assert (read["reader"], read["action"], read["score"]) == (
                 holder,
