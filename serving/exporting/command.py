@@ -1,5 +1,6 @@
 """`firstread export`: writes images without their patients, of files or of stored studies."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +14,10 @@ from serving.store.uses import Consent, Purpose
 if TYPE_CHECKING:
     from data.dicom.pseudonyms import Pseudonyms
     from serving.exporting.service import Exported
+    from serving.settings import Settings
+    from serving.store.database import Database
     from serving.store.exports import Selection
+    from serving.store.tenancy import Scope
 
 
 class Text(StrEnum):
@@ -63,6 +67,14 @@ def export(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="CSV: study, label.", rich_help_panel=_STORED),
     ] = None,
+    labels_from_reads: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="In place of --labels: what signed reads say, as classes of this model.",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
     characteristics: Annotated[
         bool,
         typer.Option(
@@ -93,12 +105,16 @@ def export(
         raise typer.BadParameter("name files and folders, or say --stored for studies of the store")
     if stored and purpose is None:
         raise typer.BadParameter("say what the stored studies are for: --purpose training, quality or care")
-    is_narrowed = any(one is not None for one in (purpose, study, site, since, until, consent, labels))
+    is_narrowed = any(
+        one is not None for one in (purpose, study, site, since, until, consent, labels, labels_from_reads)
+    )
     if not stored and (is_narrowed or characteristics):
         raise typer.BadParameter(
             "a purpose, a choice of studies and labels are for stored studies (--stored): of other files no "
             "consent is known"
         )
+    if labels is not None and labels_from_reads is not None:
+        raise typer.BadParameter("labels come from a table or from signed reads, not from both")
     told = report or to.with_name(f"{to.name}-report.json")
     if told.exists():
         raise typer.BadParameter(f"{told} exists and is never overwritten; name another by --report")
@@ -117,6 +133,7 @@ def export(
             _selection(study, since, until, consent),
             site,
             labels,
+            labels_from_reads,
             has_characteristics=characteristics,
             home=home,
         ),
@@ -135,6 +152,7 @@ class _Asked:
     selection: "Selection"
     site: str | None
     labels: Path | None
+    labels_from_reads: str | None
     has_characteristics: bool
     home: Path | None
 
@@ -171,11 +189,13 @@ def _export_stored(asked: _Asked, to: Path, told: Path, pseudonyms: "Pseudonyms"
     if (to / MANIFEST).exists():
         raise typer.BadParameter(f"{to / MANIFEST} exists and is never overwritten; export to another folder")
     try:
-        label_of = {} if asked.labels is None else read_labels(asked.labels)
+        label_of: Mapping[str, str] = {} if asked.labels is None else read_labels(asked.labels)
         settings = Settings() if asked.home is None else Settings(home=asked.home)
         with opened_trail(settings) as trail:
             exports = StoredExports(trail, open_objects(settings), pseudonyms, asked.purpose, operator())
             scope = Scope(None) if asked.site is None else Scope.of(asked.site)
+            if asked.labels_from_reads is not None:
+                label_of = _labels_of_reads(trail.database, settings, asked.labels_from_reads, scope)
             begun = exports.begin(asked.selection, scope=scope)
             files = []
             for file in exports.write(begun, to, text=TextPolicy(text.value)):
@@ -204,6 +224,22 @@ def _export_stored(asked: _Asked, to: Path, told: Path, pseudonyms: "Pseudonyms"
     )
     if not begun.leaving:
         raise typer.Exit(1)
+
+
+def _labels_of_reads(
+    database: "Database", settings: "Settings", model: str, scope: "Scope"
+) -> Mapping[str, str]:
+    from models.registry import Registry
+    from serving.errors import StartError
+    from serving.reading.codes import ValueSet
+    from serving.reading.labels import labels_of_reads
+
+    codes = ValueSet.of(artifact.card for artifact in Registry(settings.model_folders).artifacts())
+    if not codes.classes_of(model):
+        raise StartError(
+            f"there is no model {model!r} whose classes could be labels: see `firstread models list`."
+        )
+    return labels_of_reads(database, model, codes, scope=scope)
 
 
 def _selection(

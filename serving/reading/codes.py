@@ -100,6 +100,10 @@ class ValueSet:
         """Give what a class of a model means across schemes, None for a model that is not here."""
         return self._classes.get((model, key))
 
+    def classes_of(self, model: str) -> dict[str, str]:
+        """Give what each class of a model means, by its key; none for a model that is not here."""
+        return {key: concept for (name, key), concept in self._classes.items() if name == model}
+
     def search(self, words: str, *, scheme: Scheme | None = None, limit: int = 20) -> list[CodedDiagnosis]:
         """Give the entries that a person means by some words of either language, or by a code's beginning.
 

@@ -6,9 +6,10 @@ A signed read is never altered; triggers hold that. What takes its place is anot
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, false, insert, select, update
 
 from serving.store.reading_tables import reads
+from serving.store.tables import queue_entries, scores, studies
 from serving.store.tenancy import Scope, within
 
 
@@ -83,6 +84,37 @@ def reads_of(connection: Connection, *, scope: Scope, study_id: int) -> list[Sto
         select(reads).where(within(scope, reads.c.site_id), reads.c.study_id == study_id).order_by(reads.c.id)
     )
     return [_read(row) for row in connection.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class CountedRead:
+    """The read that counts of a study that was read; `model_name` is whose score its reader was shown."""
+
+    study_key: str
+    model_name: str | None
+    decision: Decision
+
+
+def reads_that_count(connection: Connection, *, scope: Scope) -> list[CountedRead]:
+    """Give the read that counts of every study of the scope that left the queue, in the order of arrival.
+
+    That is the adjudication where there is one, else the first read, each as it was amended last.
+    """
+    query = (
+        select(reads, studies.c.key, scores.c.model_name)
+        .join(studies, studies.c.id == reads.c.study_id)
+        .join(queue_entries, queue_entries.c.study_id == reads.c.study_id)
+        .outerjoin(scores, scores.c.id == reads.c.score_id)
+        .where(
+            within(scope, reads.c.site_id),
+            reads.c.signed_at.is_not(None),
+            reads.c.slot != 2,
+            queue_entries.c.is_waiting == false(),
+        )
+        .order_by(reads.c.study_id, reads.c.slot, reads.c.id)
+    )
+    last = {row.study_id: row for row in connection.execute(query)}
+    return [CountedRead(row.key, row.model_name, _decision(row)) for row in last.values()]
 
 
 def begin_draft(
@@ -192,8 +224,8 @@ def _columns(decision: Decision) -> dict[str, object]:
     return values | {"findings": list(decision.findings), "key_images": list(decision.key_images)}
 
 
-def _read(row: Row[*tuple[object, ...]]) -> StoredRead:
-    decision = Decision(
+def _decision(row: Row[*tuple[object, ...]]) -> Decision:
+    return Decision(
         diagnosis_scheme=row.diagnosis_scheme,
         diagnosis_code=row.diagnosis_code,
         diagnosis_text=row.diagnosis_text,
@@ -204,6 +236,9 @@ def _read(row: Row[*tuple[object, ...]]) -> StoredRead:
         key_images=tuple(row.key_images),
         note=row.note,
     )
+
+
+def _read(row: Row[*tuple[object, ...]]) -> StoredRead:
     return StoredRead(
         id=row.id,
         study_id=row.study_id,
@@ -218,5 +253,5 @@ def _read(row: Row[*tuple[object, ...]]) -> StoredRead:
         amendment_reason=row.amendment_reason,
         score_id=row.score_id,
         revision=row.revision,
-        decision=decision,
+        decision=_decision(row),
     )
