@@ -9,6 +9,7 @@ from pathlib import Path
 from data.dicom.files import is_dicom
 from data.study import PatientContext
 from serving.errors import Problem, ServiceError
+from serving.intake.archive import FULL_DISK
 from serving.intake.arrival import Arrival
 from serving.intake.context import SenderContext
 from serving.intake.door import Door
@@ -62,6 +63,12 @@ class TakingAgain:
                 door=Door.QUARANTINE,
                 arrival=Arrival.PART if is_dicom(upload.files[0].path) else Arrival.WHOLE,
             )
+        except OSError as error:
+            if error.errno not in FULL_DISK:
+                raise
+            raise ServiceError(
+                Problem.STORAGE_FULL, "The server's disk has no room for the file: tell its operator."
+            ) from error
         except ServiceError as error:
             if error.problem is not Problem.NOTHING_TAKEN:
                 raise

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from data.dicom.correcting import ChangedText, CorrectionError, Corrections, changed_texts, checked
-from data.dicom.files import is_dicom, open_object
+from data.dicom.files import is_dicom, malformed_is_corrupt, open_object
 from data.dicom.header import header_of
 from data.dicom.json_model import JsonDataset, json_of_object
 from data.errors import ImageError
@@ -432,7 +432,7 @@ class Quarantine:
         if not is_dicom(path):
             return EntryView(entry, None)
         try:
-            with open_object(path) as opened:
+            with open_object(path) as opened, malformed_is_corrupt(path):
                 header_of(path, opened, character_set=character_set)
                 header = json_of_object(opened, bulk_uri=lambda _: "")
             texts = [] if character_set is None else changed_texts(path, character_set)

@@ -161,7 +161,9 @@ def test_what_no_file_could_have_is_refused_by_name(corrections: Corrections, sa
 
 
 @pytest.mark.datasets
-def test_every_file_of_the_corpus_is_corrected_with_its_pixels_or_says_why_not(datasets: Path) -> None:
+def test_every_file_of_the_corpus_is_corrected_with_its_pixels_or_says_why_not(
+    datasets: Path, tmp_path: Path
+) -> None:
     n_corrected = n_refused = 0
     for path in sorted((datasets / "dicom_corpus").rglob("*.dcm")):
         digest = hashlib.sha256(path.read_bytes()).digest()
@@ -173,6 +175,10 @@ def test_every_file_of_the_corpus_is_corrected_with_its_pixels_or_says_why_not(d
             continue
         with quiet():
             dataset = pydicom.dcmread(io.BytesIO(content), force=True)
+        if not len(dataset):  # it ends within its pixels, and pydicom gives nothing then
+            copy = tmp_path / "copy.dcm"
+            copy.write_bytes(content)
+            dataset = read_header(copy).dataset
         assert (dataset.PatientID, str(dataset.PatientName)) == ("P2", "王^芳"), path
         with open_object(path) as opened:
             if opened.pixels is not None:

@@ -59,8 +59,13 @@ def test_every_file_of_the_corpus_is_stored_or_in_quarantine(
         of_hash = {hashlib.sha256(content).hexdigest(): content for content in sent}
         for sha256 in hashes:
             assert b"".join(service.objects.get(sha256)) == of_hash[sha256]
+        for entry in held:
+            address = f"/api/v1/quarantine/{entry.key}"
+            assert service.client.get(address).status_code == 200, entry.file_name
+            assert service.client.get(f"{address}/rendered").status_code in {200, 422}, entry.file_name
+            assert service.client.get(f"/quarantine/{entry.key}").status_code == 200, entry.file_name
     assert {entry.reason for entry in held} <= set(Reason)
     assert Counter(entry.reason for entry in held)["duplicate-uid"] > 0
     assert all(entry.object_sha256 == entry.sha256 for entry in held)
     assert sum(bool(entry.header.sop_instance_uid) for entry in held) > len(held) / 2
-    assert len(stored) > 200
+    assert len(stored) > 150  # many are the same image in another transfer syntax
