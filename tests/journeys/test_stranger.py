@@ -161,6 +161,7 @@ def test_a_file_name_is_text_and_never_a_place(program: Program, name: bytes) ->
         "lock",
         "objects",
         "spool",
+        "uploads",
     }
     assert not Path("/tmp/evil.png").exists()
     assert not [one for one in (home / "spool").rglob("*") if one.is_file() and one.suffix != ".lock"]
