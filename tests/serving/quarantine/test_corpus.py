@@ -9,8 +9,12 @@ import pytest
 from sqlalchemy import select
 
 from data.errors import Reason
+from serving.dimse.calling import Calling, Place
+from serving.dimse.part10 import data_set_of
+from serving.dimse.sending import send
 from serving.intake.upload import UploadLimits
 from serving.store.tables import instances
+from tests.serving.dimse.service_by_dicom import called
 from tests.serving.quarantine.refusing import entries
 from tests.serving.service_in_process import MEBIBYTE, Service, in_process
 
@@ -69,3 +73,34 @@ def test_every_file_of_the_corpus_is_stored_or_in_quarantine(
     assert all(entry.object_sha256 == entry.sha256 for entry in held)
     assert sum(bool(entry.header.sop_instance_uid) for entry in held) > len(held) / 2
     assert len(stored) > 150  # many are the same image in another transfer syntax
+
+
+@pytest.mark.datasets
+def test_every_object_of_the_corpus_that_c_store_can_send_is_stored_or_in_quarantine(
+    tmp_path: Path, datasets: Path
+) -> None:
+    files = sorted((datasets / "dicom_corpus").rglob("*.dcm"))
+    with called(tmp_path / "service") as running:
+        place = Place("FIRSTREAD", "127.0.0.1", running.port)
+        sent = list(send(files, lambda wanted: Calling("SENDER")(place, wanted)))
+        answered = [one for one in sent if one.status is not None]
+        with running.service.database.reading() as connection:
+            stored = list(connection.execute(select(instances.c.sha256)).scalars())
+        held = entries(running.service)
+        kept = {
+            _data_set_hash(b"".join(running.service.objects.get(sha256)))
+            for sha256 in [*stored, *(entry.sha256 for entry in held)]
+        }
+    hashes = {one.path: _data_set_hash(one.path.read_bytes()) for one in answered}
+    # A file without its own head is sent as the same data set as one with it.
+    assert set(hashes.values()) == kept
+    assert len(stored) + len(held) == len(kept)
+    assert Counter(entry.reason for entry in held)["duplicate-uid"] > 0
+    assert {entry.arrived.door for entry in held} == {"c-store"}
+    of_stored = [one for one in answered if one.status == 0]
+    assert len({hashes[one.path] for one in of_stored}) == len(stored)
+    assert len(answered) > 250  # the others name no class, no instance, or are no DICOM file
+
+
+def _data_set_hash(content: bytes) -> str:
+    return hashlib.sha256(b"".join(data_set_of([content]))).hexdigest()
