@@ -9,6 +9,7 @@ from sqlalchemy import insert, text
 
 from serving.store.database import Database, open_database
 from serving.store.listings import ListedStudy, listing_values
+from serving.store.priors import priors_of
 from serving.store.search import Condition, Key, Page, search_studies, series_of_studies
 from serving.store.sites import LOCAL_SITE, ensure_local_site
 from serving.store.tables import series, studies, study_listings
