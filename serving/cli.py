@@ -8,6 +8,7 @@ from serving.administration.certificates.command import certificates
 from serving.administration.devices.command import devices
 from serving.administration.hl7_senders.command import hl7_senders
 from serving.administration.people.command import users
+from serving.administration.quiet.command import quiet_times
 from serving.administration.sites.command import sites
 from serving.administration.tokens.command import tokens
 from serving.audit.command import audit
@@ -42,6 +43,7 @@ admin.add_typer(quarantine, name="quarantine")
 admin.add_typer(users, name="users")
 admin.add_typer(certificates, name="certificates")
 admin.add_typer(devices, name="devices")
+admin.add_typer(quiet_times, name="quiet-times")
 admin.add_typer(hl7_senders, name="hl7-senders")
 app.add_typer(admin, name="admin")
 app.add_typer(audit, name="audit")

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from serving.administration.devices import endpoints as device_endpoints
 from serving.administration.people import endpoints as people_endpoints
+from serving.administration.quiet import endpoints as quiet_endpoints
 from serving.administration.service import Administration
 from serving.administration.sites import endpoints as site_endpoints
 from serving.administration.tokens import endpoints as token_endpoints
@@ -16,4 +17,5 @@ def build_routers(administration: Administration) -> list[APIRouter]:
         site_endpoints.build_router(administration.sites),
         people_endpoints.build_router(administration.people),
         device_endpoints.build_router(administration.devices),
+        quiet_endpoints.build_router(administration.quiet_times),
     ]

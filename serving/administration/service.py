@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from serving.administration.devices.service import Devices
 from serving.administration.people.service import People
+from serving.administration.quiet.service import QuietTimes
 from serving.administration.sites.service import Sites
 from serving.identity.tokens import Tokens
 
@@ -16,3 +17,4 @@ class Administration:
     sites: Sites
     people: People
     devices: Devices
+    quiet_times: QuietTimes

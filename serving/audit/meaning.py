@@ -44,6 +44,7 @@ MEANING: Mapping[Action, Meaning] = {
     Action.RECEIVED: Meaning(_TRANSFERRED, "C", life_cycle="1"),
     Action.ORDERED: Meaning(_ORDER, "C", life_cycle="1"),
     Action.COMPLETED: Meaning(_ACCESSED, "U", life_cycle="3"),
+    Action.QUIET_TIME_CHANGED: Meaning(_ALERT, "E", Code("110131", "Software Configuration")),
     Action.SCORED: Meaning(_ACCESSED, "U", life_cycle="8"),
     Action.SCORING_PAUSED: Meaning(_ALERT, "E", Code("110131", "Software Configuration")),
     Action.SCORING_RESUMED: Meaning(_ALERT, "E", Code("110131", "Software Configuration")),

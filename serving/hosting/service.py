@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from models.registry import Registry
 from serving.administration.devices.service import Devices
 from serving.administration.people.service import People
+from serving.administration.quiet.service import QuietTimes
 from serving.administration.service import Administration
 from serving.administration.sites.service import Sites
 from serving.app import Manners, create_app
@@ -221,6 +222,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
                 Sites(database, trail),
                 People(database, trail, open_links(trail)),
                 Devices(database, trail),
+                QuietTimes(database, trail),
             ),
             gate=identity.gate,
             accounts=identity.accounts,

@@ -165,6 +165,9 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("GET", "/api/v1/sites"): _only(*_ADMINISTRATORS),
     ("POST", "/api/v1/sites"): _only(Role.OPERATOR),
     ("PATCH", "/api/v1/sites/{site}"): _only(Role.OPERATOR),
+    # how long studies are waited for; supervisors set it for their sites
+    ("GET", "/api/v1/quiet-times"): _only(*_ADMINISTRATORS),
+    ("PUT", "/api/v1/quiet-times"): _only(*_ADMINISTRATORS),
     # devices that call by DICOM's own network; supervisors see those of their sites
     ("GET", "/api/v1/devices"): _only(*_ADMINISTRATORS),
     ("POST", "/api/v1/devices"): _only(Role.OPERATOR),

@@ -30,6 +30,7 @@ class Action(StrEnum):
     STOPPED = "stopped"
     RECEIVED = "received"
     COMPLETED = "completed"
+    QUIET_TIME_CHANGED = "quiet-time-changed"
     ORDERED = "ordered"
     SCORED = "scored"
     SCORING_PAUSED = "scoring-paused"

@@ -21,6 +21,7 @@ N_STUDIES = 1_000_000
 N_ROUNDS = 40
 CHUNK = 20_000
 LIMIT_MS = 20
+PRIORS_LIMIT_MS = 5
 
 SEARCHES: dict[str, tuple[Condition, ...]] = {
     "newest": (),
@@ -49,6 +50,7 @@ def _measured(database: Database, name: str) -> list[Figure]:
     try:
         _fill(database)
         times_ms = {what: 1000 * _median_s(database, what) for what in SEARCHES}
+        priors_ms, n_priors = _priors_ms(database)
     finally:
         database.close()
     slowest = max(times_ms, key=lambda what: times_ms[what])
@@ -60,8 +62,32 @@ def _measured(database: Database, name: str) -> list[Figure]:
             f"ms: {others}",
             f"<= {LIMIT_MS} ms",
             times_ms[slowest] <= LIMIT_MS,
-        )
+        ),
+        Figure(
+            f"Other studies of a patient among 1,000,000 studies, {name}",
+            f"{priors_ms:.2f} ms",
+            f"median of {N_ROUNDS}; {n_priors} found",
+            f"<= {PRIORS_LIMIT_MS} ms",
+            priors_ms <= PRIORS_LIMIT_MS,
+        ),
     ]
+
+
+def _priors_ms(database: Database) -> tuple[float, int]:
+    """Time the priors of studies all over the table, each of another patient of about ten studies."""
+    times_s: list[float] = []
+    found: list[int] = []
+    for number in range(1, N_ROUNDS + 2):
+        study_id = number * (N_STUDIES // (N_ROUNDS + 2))
+
+        def look(study_id: int = study_id) -> None:
+            with database.reading() as connection:
+                scope = Scope.of(LOCAL_SITE)
+                found.append(len(priors_of(connection, scope=scope, study_id=study_id, limit=100)))
+
+        times_s.append(seconds(look))
+    assert sum(found), "no patient has another study"
+    return 1000 * statistics.median(times_s[1:]), sum(found[1:]) // N_ROUNDS
 
 
 def _median_s(database: Database, what: str) -> float:

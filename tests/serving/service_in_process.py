@@ -17,6 +17,7 @@ from data.study import Study
 from models.registry import Registry
 from serving.administration.devices.service import Devices
 from serving.administration.people.service import People
+from serving.administration.quiet.service import QuietTimes
 from serving.administration.service import Administration
 from serving.administration.sites.service import Sites
 from serving.app import Manners, create_app
@@ -208,6 +209,7 @@ def in_process(
             Sites(database, trail),
             People(database, trail, open_links(trail)),
             Devices(database, trail),
+            QuietTimes(database, trail),
         ),
         control=control,
         gate=identity.gate if make_gate is None else make_gate(trail),

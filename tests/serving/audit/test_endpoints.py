@@ -81,6 +81,8 @@ SHOWS_NO_STUDY = {
     ("GET", "/api/v1/sites"): "names of sites",
     ("POST", "/api/v1/sites"): "a new site; its row is tested with the sites",
     ("PATCH", "/api/v1/sites/{site}"): "another name for a site; its row is tested with the sites",
+    ("GET", "/api/v1/quiet-times"): "how long studies are waited for",
+    ("PUT", "/api/v1/quiet-times"): "another time; its row is tested with the quiet times",
     ("GET", "/api/v1/devices"): "devices that may call",
     ("POST", "/api/v1/devices"): "a new device; its row is tested with the devices",
     ("DELETE", "/api/v1/devices/{device}"): "a device that may call no more; the same",

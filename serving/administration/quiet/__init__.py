@@ -1,0 +1,1 @@
+"""Quiet times by HTTP, and `firstread admin quiet-times`."""
