@@ -51,10 +51,11 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Somebody who asks for the next study."""
+    """Somebody who asks for a study: the one of a key, or the next."""
 
     caller: Caller
     transaction_uid: str | None
+    key: str = ""
 
 
 @dataclass
@@ -79,10 +80,12 @@ class Claims:
     database: Database
     trail: AuditTrail
     terms: ReadingTerms = field(default_factory=ReadingTerms)
-    _together: Together[_Asked, Claimed | None] = field(init=False, repr=False)
+    _named: Together[_Asked, Claimed] = field(init=False, repr=False)
+    _following: Together[_Asked, Claimed | None] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_together", Together(self._next_of_all))
+        object.__setattr__(self, "_named", Together(self._claim_all))
+        object.__setattr__(self, "_following", Together(self._next_of_all))
 
     def look(self, key: str, caller: Caller) -> StudyAtHand:
         """Give who holds a study and where its reading stands.
@@ -118,9 +121,7 @@ class Claims:
             `READ_ELSEWHERE` if the caller must not read studies of that site; `TOO_MANY_CLAIMS`.
         """
         try:
-            with self.trail.acting() as act:
-                study = self._hold(act.connection, key, caller)
-                return self._take(act, study, caller, transaction_uid, by="choice")
+            return self._named.ask(_Asked(caller, transaction_uid, key))
         except AlreadyHeldError:
             study = self.look(key, caller)
             raise obstructed(study, caller.who.name, terms=self.terms, now_us=self.trail.clock()) from None
@@ -128,6 +129,43 @@ class Claims:
             if error.problem in {Problem.NOT_FOUND, Problem.READ_ELSEWHERE}:
                 self._note_refusal(Action.CLAIMED, caller, error.problem)
             raise
+
+    def _claim_all(self, asked: Sequence[_Asked]) -> list[Claimed | BaseException]:
+        """Give each the study that they name, or say why not, as one after the other."""
+        answers: list[Claimed | BaseException] = []
+        with self.trail.acting() as act:
+            noted = _Noted(act.connection)
+            names = {one.caller.who.name for one in asked}
+            take_turns_at(act.connection, [f"reader\0{name}" for name in names])
+            held = claims_of_readers(
+                act.connection, scope=Scope(None), readers=names, now_us=self.trail.clock()
+            )
+            # all at once and in one order, so that no two who hold some wait for each other
+            keys = sorted({one.key for one in asked})
+            studies = {key: hold(act.connection, scope=Scope(None), key=key) for key in keys}
+            for one in asked:
+                try:
+                    answer = self._claim(noted, studies[one.key], one, held)
+                except ServiceError as error:
+                    answers.append(error)
+                    continue
+                answers.append(answer)
+                if answer.is_new:
+                    study, claim = answer.study, answer.claim
+                    others = tuple(other for other in study.claims if other.slot != claim.slot)
+                    studies[one.key] = replace(study, claims=(*others, claim))
+                    mine = HeldStudy(claim, study.key, study.uid, study.site)
+                    held.setdefault(claim.reader, []).append(mine)
+            act.record(*noted.events)
+        return answers
+
+    def _claim(
+        self, noted: _Noted, study: StudyAtHand | None, asked: _Asked, held: Mapping[str, list[HeldStudy]]
+    ) -> Claimed:
+        if study is None or study.site not in asked.caller.scope:
+            raise no_study(asked.key)
+        mine = held.get(asked.caller.who.name, [])
+        return self._take(noted, study, asked.caller, asked.transaction_uid, held=mine)
 
     def next(self, caller: Caller, transaction_uid: str | None = None) -> Claimed | None:
         """Take the first due study that is free for the caller and of their specialty; None if there is none.
@@ -140,10 +178,15 @@ class Claims:
         ServiceError
             `TOO_MANY_CLAIMS` if the caller holds as many as one may.
         """
-        return self._together.ask(_Asked(caller, transaction_uid))
+        try:
+            return self._following.ask(_Asked(caller, transaction_uid))
+        except AlreadyHeldError as error:
+            raise ServiceError(
+                Problem.STUDY_HELD, "Somebody else was given the study at the same moment: ask again."
+            ) from error
 
     def _next_of_all(self, asked: Sequence[_Asked]) -> list[Claimed | BaseException | None]:
-        """Give each what they would be given one after the other."""
+        """Give each what they would be given one after the other, those who read the same before the rest."""
         with self.trail.acting() as act:
             noted = _Noted(act.connection)
             answers = self._answers(noted, asked)
@@ -152,11 +195,10 @@ class Claims:
 
     def _answers(self, noted: _Noted, asked: Sequence[_Asked]) -> list[Claimed | BaseException | None]:
         answers: list[Claimed | BaseException | None] = [None] * len(asked)
+        now_us = self.trail.clock()
         names = [one.caller.who.name for one in asked]
         take_turns_at(noted.connection, [f"reader\0{name}" for name in names])
-        held = claims_of_readers(
-            noted.connection, scope=Scope(None), readers=set(names), now_us=self.trail.clock()
-        )
+        held = claims_of_readers(noted.connection, scope=Scope(None), readers=set(names), now_us=now_us)
         alone: list[int] = []
         groups: dict[tuple[Scope, Wanted], list[int]] = {}
         for place, one in enumerate(asked):
@@ -166,7 +208,7 @@ class Claims:
             if len(asked) == 1 or is_given or is_full or names.count(names[place]) > 1:
                 alone.append(place)
             else:
-                groups.setdefault((one.caller.scope, self._wanted(one.caller, "")), []).append(place)
+                groups.setdefault((one.caller.scope, self._wanted(one.caller, "", now_us)), []).append(place)
         for (scope, wanted), places in groups.items():
             given = self._allot(noted, scope, wanted, {place: asked[place] for place in places})
             answers = [given.get(place, answer) for place, answer in enumerate(answers)]
@@ -228,7 +270,7 @@ class Claims:
             return Claimed(study, again.claim, is_new=False)
         if len(held) >= self.terms.most_claims:
             raise too_many(held, self.terms.most_claims)
-        wanted = self._wanted(caller, caller.who.name)
+        wanted = self._wanted(caller, caller.who.name, now_us)
         passed_by: list[int] = []
         while True:
             study_id = next_study(
@@ -243,14 +285,14 @@ class Claims:
                 return self._give(act, found, slot, caller.who, asked.transaction_uid, by="next")
             passed_by.append(study_id)  # somebody was given it since the queue was looked at
 
-    def _wanted(self, caller: Caller, reader: str) -> Wanted:
+    def _wanted(self, caller: Caller, reader: str, now_us: int) -> Wanted:
         home = caller.home_site
         return Wanted(
             reader=reader,
             modalities=modalities_of(caller.specialties),
             not_of_sites=frozenset({home} if home and self.terms.is_kept_from(home, home) else ()),
             second_tiers=self.terms.second_tiers,
-            released_since_us=self.trail.clock() - round(self.terms.lease_s * _US),
+            released_since_us=now_us - round(self.terms.lease_s * _US),
         )
 
     def renew(self, key: str, caller: Caller) -> Claimed:
@@ -330,10 +372,19 @@ class Claims:
                 return None
             freed = at_hand(act.connection, scope=caller.scope, study_id=study.id)
             assert freed is not None, "the study is held"
-            return self._take(act, freed, caller, None, by="take-over")
+            held = claims_of_reader(
+                act.connection, scope=Scope(None), reader=caller.who.name, now_us=self.trail.clock()
+            )
+            return self._take(act, freed, caller, held=held)
 
     def _take(
-        self, act: Act, study: StudyAtHand, caller: Caller, transaction_uid: str | None, *, by: str
+        self,
+        act: Act | _Noted,
+        study: StudyAtHand,
+        caller: Caller,
+        transaction_uid: str | None = None,
+        *,
+        held: Sequence[HeldStudy],
     ) -> Claimed:
         now_us, reader = self.trail.clock(), caller.who.name
         own = study.claim_of(reader)
@@ -344,10 +395,9 @@ class Claims:
         slot = self._free(study, reader, now_us)
         if not isinstance(slot, Slot):
             raise obstructed(study, reader, terms=self.terms, now_us=now_us)
-        held = claims_of_reader(act.connection, scope=Scope(None), reader=reader, now_us=now_us)
         if len(held) >= self.terms.most_claims:
             raise too_many(held, self.terms.most_claims)
-        return self._give(act, study, slot, caller.who, transaction_uid, by=by)
+        return self._give(act, study, slot, caller.who, transaction_uid, by="choice")
 
     def _give(
         self,
@@ -380,7 +430,7 @@ class Claims:
             if before.slot == slot:
                 self._end(act, study, before, Ending.EXPIRED, who=who)
 
-    def _renew(self, act: Act, study: StudyAtHand, claim: Claim, who: Who) -> Claimed:
+    def _renew(self, act: Act | _Noted, study: StudyAtHand, claim: Claim, who: Who) -> Claimed:
         expires_at_us = max(claim.expires_at_us, self.trail.clock() + round(self.terms.lease_s * _US))
         extend_claim(act.connection, claim, site=study.site, expires_at_us=expires_at_us)
         renewed = replace(claim, expires_at_us=expires_at_us)

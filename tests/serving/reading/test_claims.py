@@ -37,6 +37,8 @@ def test_a_claim_keeps_others_off_and_names_its_holder(room: ReadingRoom) -> Non
     assert (refused.status_code, refused.json()["code"]) == (409, "study-held")
     assert [one["reader"] for one in refused.json()["holders"]] == ["ann"]
     assert "ann" in refused.json()["detail"]
+    (entry,) = bo.get("/api/v1/worklist").json()["entries"]
+    assert [(one["slot"], one["reader"]) for one in entry["held_by"]] == [(1, "ann")]
     shown = bo.get(way).json()
     assert [(one["slot"], one["reader"]) for one in shown["holders"]] == [(1, "ann")]
     assert shown["readers_wanted"] == 1
@@ -254,3 +256,19 @@ def test_a_tier_that_is_read_twice_has_two_readers_at_a_time_and_no_third(tmp_pa
         assert [one["reader"] for one in shown["holders"]] == ["ann", "bo"]
         refused = room.reader("cy").post(f"/api/v1/studies/{study}/claim").json()
         assert [one["reader"] for one in refused["holders"]] == ["ann", "bo"]
+
+
+def test_a_claim_that_another_program_made_unseen_is_told_and_not_made_twice(
+    quick: ReadingRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = quick.send()
+    monkeypatch.setattr("serving.reading.claims.begin_claims", _already_held)
+    for way in (f"/api/v1/studies/{study}/claim", "/api/v1/worklist/next"):
+        refused = quick.reader("bo").post(way)
+        assert (refused.status_code, refused.json()["code"]) == (409, "study-held")
+    monkeypatch.undo()
+    assert quick.reader("bo").post(f"/api/v1/studies/{study}/claim").status_code == 201
+
+
+def _already_held(*_given: object) -> None:
+    raise AlreadyHeldError
