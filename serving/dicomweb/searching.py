@@ -65,7 +65,14 @@ class Found:
 
 
 def search(
-    dicomweb: DicomWeb, level: Level, asked: Search, *, within: Place | None, caller: Caller, base_url: str
+    dicomweb: DicomWeb,
+    level: Level,
+    asked: Search,
+    *,
+    within: Place | None,
+    caller: Caller,
+    base_url: str,
+    by: str = "dicomweb",
 ) -> Found:
     """Search within what the caller may see, and write down which studies they were shown.
 
@@ -83,6 +90,8 @@ def search(
         Whose scope it is.
     base_url : str
         Where the service was reached.
+    by : str
+        By which way, as the audit trail says it.
     """
     conditions = (*asked.conditions, *_conditions_of(within))
     page = Page(asked.page.limit + 1, asked.page.offset)  # one more tells whether there are more
@@ -116,7 +125,7 @@ def search(
             model |= image_attributes(hit)
         model["00081190"] = attribute_of("UR", f"{base_url}/{_place_of(hit, level).path}")
         models.append(dict(sorted(model.items())))
-    _note(dicomweb, level, hits, asked, caller=caller)
+    _note(dicomweb, level, hits, asked, caller=caller, by=by)
     return Found(tuple(models), (*asked.warnings, *([MORE] if has_more else ())))
 
 
@@ -207,10 +216,12 @@ def _conditions_of(within: Place | None) -> list[Condition]:
     return found
 
 
-def _note(dicomweb: DicomWeb, level: Level, hits: Sequence[Hit], asked: Search, *, caller: Caller) -> None:
+def _note(
+    dicomweb: DicomWeb, level: Level, hits: Sequence[Hit], asked: Search, *, caller: Caller, by: str
+) -> None:
     """Write down which studies somebody was shown, and by which keys they were sought; no value of a key."""
     details: dict[str, object] = {
-        "by": "dicomweb",
+        "by": by,
         "what": level.name.lower(),
         "keys": sorted({str(one.key) for one in asked.conditions}),
         "studies": list(dict.fromkeys(hit.uid for hit in hits)),

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 
+from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
+from data.dicom.header import text_of
 from serving.dimse.association import Association
 from serving.dimse.classes import OF_IDENTIFIERS, STUDY_FIND
 from serving.dimse.commands import Field, Tag, number, text
@@ -59,8 +62,8 @@ def identifier_of(level: str, keys: Mapping[str, str]) -> Dataset:
         tag = tag_for_keyword(keyword)
         if tag is None:
             raise ValueError(f"{keyword!r} is no keyword of DICOM")
-        try:
-            asked.add_new(tag, dictionary_VR(tag), value or None)
+        try:  # what the standard would not write may be what is looked for, a wildcard say
+            asked.add(DataElement(tag, dictionary_VR(tag), value or None, validation_mode=IGNORE))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{keyword} takes no {value!r}") from error
     asked.QueryRetrieveLevel = level
@@ -84,7 +87,8 @@ def ask(association: Association, asked: Dataset) -> Iterator[Dataset]:
         Tag.PRIORITY: 0,
         Tag.AFFECTED_CLASS: STUDY_FIND,
     }
-    association.send(context, command, [write_identifier(asked, context.syntax)])
+    label = text_of(asked, "SpecificCharacterSet")
+    association.send(context, command, [write_identifier(asked, context.syntax, character_set=label)])
     while True:
         answer = association.receive()
         if answer is None:

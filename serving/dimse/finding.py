@@ -117,7 +117,7 @@ def _hits(parts: Parts, peer: Peer, level: Level, asked: Search) -> Iterator[Dat
     offset = 0
     while offset <= LARGEST_OFFSET:
         page = replace(asked, page=Page(_HITS_A_PAGE, offset))
-        found = search(parts.dicomweb, level, page, within=None, caller=peer.caller, base_url="")
+        found = search(parts.dicomweb, level, page, within=None, caller=peer.caller, base_url="", by="c-find")
         for model in found.models:
             yield Dataset.from_json({tag: value for tag, value in model.items() if tag != "00081190"})
         if len(found.models) < _HITS_A_PAGE:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data.dicom.files import open_object
 from data.dicom.header import text_of
-from data.dicom.transcoding import TARGETS, Identity, TranscodingError, object_stream
+from data.dicom.transcoding import CODED, TARGETS, Identity, TranscodingError, object_stream
 from data.errors import ImageError
 from serving.dicomweb.stored import dicom_file, identity_of
 from serving.dimse.association import Association, Context
@@ -57,7 +57,7 @@ def kind_of(image: DicomImage, objects: ObjectStore) -> Kind:
 
 
 def proposals_for(kinds: Iterable[Kind]) -> list[Proposal]:
-    """Propose for every kind its own transfer syntax by itself, and for every class those that all can read.
+    """Propose for every kind its own transfer syntax by itself, and for every class what can be made of it.
 
     A receiver that takes an image as it is stored then says so, whichever else it prefers.
     """
@@ -68,6 +68,7 @@ def proposals_for(kinds: Iterable[Kind]) -> list[Proposal]:
     wanted += [
         (kind.sop_class, (kind.syntax,)) for kind in distinct if kind.syntax not in {EXPLICIT, IMPLICIT}
     ]
+    wanted += [(sop_class, CODED) for sop_class in sorted({kind.sop_class for kind in distinct})]
     # where both are known one context would hide that the other is taken as well
     wanted += [(kind.sop_class, (IMPLICIT,)) for kind in distinct if kind.syntax == IMPLICIT]
     return [

@@ -1,7 +1,8 @@
 """Identifiers: the data sets of queries and of what is found, their text in the right character set.
 
 What is found is written in the character set of the query where that holds all of its letters, so that an
-old device reads the names it can; otherwise in UTF-8, and plain ASCII is not called anything else.
+old device reads the names it can; otherwise in UTF-8. Plain ASCII that nobody asked for otherwise is called
+nothing.
 """
 
 import io
@@ -61,15 +62,13 @@ def write_identifier(dataset: Dataset, syntax: str, *, character_set: str = "") 
 
 def _fitting(dataset: Dataset, asked: str) -> str:
     text = "".join(_texts(dataset))
-    if text.isascii():
-        return ""
     if asked and "\\" not in asked and "2022" not in asked:
         try:
             text.encode(codec_of(asked))
         except (UnicodeEncodeError, LookupError):
             return UTF_8
         return asked
-    return UTF_8
+    return "" if text.isascii() else UTF_8
 
 
 def _texts(dataset: Dataset) -> Iterator[str]:

@@ -15,7 +15,7 @@ from serving.dimse.giving import MOST_CONTEXTS, CannotGiveError, Kind, give_file
 from serving.dimse.pdu import Proposal
 from serving.dimse.statuses import SOME_FAILED, SUCCESS
 
-# Of each kind a context of its own, and one of each class for those that receivers must know.
+# Of each kind a context of its own, and of each class two for what can be made of it.
 _KINDS_AN_ASSOCIATION = MOST_CONTEXTS // 3
 
 
