@@ -18,6 +18,10 @@ class ArrivingInstance(RelatedUpload):
         self._name = name
         super().__init__(spool, content_type="application/dicom", limits=limits)
 
+    def scratch(self) -> Path:
+        """Give the upload's own folder: one file leaves room enough, and a second folder costs a flush."""
+        return self.folder
+
     def _begin_file(self, name: str) -> None:
         del name
         super()._begin_file(self._name)

@@ -1,6 +1,7 @@
 """C-STORE: what is sent is stored as it is sent, and answered once it is durable (PS3.4 annex B)."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -8,7 +9,7 @@ from data.study import PatientContext
 from serving.dimse.arriving import ArrivingInstance, arriving
 from serving.dimse.association import Message
 from serving.dimse.commands import Tag, answer_to, text
-from serving.dimse.part10 import head_of_file
+from serving.dimse.part10 import data_set_of, head_of_file
 from serving.dimse.peer import Parts, Peer
 from serving.dimse.statuses import (
     INVALID_ARGUMENT,
@@ -22,8 +23,10 @@ from serving.errors import Problem, ServiceError
 from serving.intake.arrival import Arrival
 from serving.intake.context import SenderContext
 from serving.intake.door import Door
+from serving.intake.upload import UploadedFile
 from serving.store.devices import Service
-from serving.store.dicom_images import find_kept
+from serving.store.dicom_images import find_instances, find_kept
+from serving.store.objects import chunks_of
 from serving.worklist.policy import DoctorPriority
 
 log = logging.getLogger(__name__)
@@ -63,6 +66,8 @@ def _taken(parts: Parts, peer: Peer, message: Message, uid: str) -> tuple[int, s
             feed.open(upload, head)
             peer.association.data_of(message, feed.take)
             feed.finish()
+            if _is_kept(parts, peer, uid, upload.files[0]):
+                return SUCCESS, ""
             outcome = intake.take(
                 upload,
                 _NOTHING_SAID,
@@ -89,8 +94,35 @@ def _taken(parts: Parts, peer: Peer, message: Message, uid: str) -> tuple[int, s
             study_keys=[study.key for study in outcome.studies],
             uids=[uid],
         )
-    # Not found: the data set names another UID than the command.
+    # Not found: the data set names another instance than the command, or none.
     return (SUCCESS, "") if sha256 in kept else (STORED_UNDER_ANOTHER_UID, "kept under a UID of its own")
+
+
+def _is_kept(parts: Parts, peer: Peer, uid: str, file: UploadedFile) -> bool:
+    """Whether the very data set is kept already in a file with another head, as by STOW-RS or an upload.
+
+    To its sender that is the same image; as bytes of a file it would be another under a known UID.
+    """
+    with parts.dicomweb.database.reading() as connection:
+        known = find_instances(connection, scope=peer.caller.scope, uids=[uid]).get(uid)
+    if known is None or known.sha256 == file.sha256:
+        return False
+    with file.path.open("rb") as ours:
+        return _are_alike(data_set_of(chunks_of(ours)), data_set_of(parts.dicomweb.objects.get(known.sha256)))
+
+
+def _are_alike(ours: Iterator[bytes], theirs: Iterator[bytes]) -> bool:
+    """Compare two streams whose pieces may be cut at different places."""
+    left, right = b"", b""
+    while True:
+        left = left or next(ours, b"")
+        right = right or next(theirs, b"")
+        n_bytes = min(len(left), len(right))
+        if left[:n_bytes] != right[:n_bytes]:
+            return False
+        if n_bytes == 0:
+            return not left and not right
+        left, right = left[n_bytes:], right[n_bytes:]
 
 
 class _Feed:

@@ -254,7 +254,8 @@ class Intake:
         rejected = [*known, *(item for item in found if isinstance(item, Rejected)), *unwelcome]
         # Before the store has the files: it may move them.
         held = found_refused(rejected, {item.path: item.name for item in upload.files})
-        findings = look_over_each([item.study for item in accepted])
+        are_parts = context.arrival is Arrival.PART
+        findings = look_over_each([item.study for item in accepted], are_parts=are_parts)
         images = [path for item in accepted for path in item.study.paths]
         kept = self._to_keep(held, site=site, door=door)
         stored = self.objects.take([*images, *kept], note=upload.folder / NOTE)

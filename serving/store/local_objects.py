@@ -53,6 +53,7 @@ class LocalObjects(ObjectStore):
         self._is_durable = is_durable
         self._min_free_bytes = min_free_bytes
         self._seen_whole: dict[str, tuple[int, int]] = {}
+        self._listed: set[Path] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -128,9 +129,12 @@ class LocalObjects(ObjectStore):
                 if not self._touched_whole(item, target):
                     self._move(file, target)
                 # Also for what is there already: another upload may have put it there and not flushed it yet.
-                touched |= {target.parent, self.folder}
+                touched.add(target.parent)
                 stored[file] = StoredObject(item.sha256, item.n_bytes, was_there)
-            self._flush_folders(touched)
+            # That the store lists a folder of objects is flushed once: no such folder is ever taken away.
+            unlisted = touched - self._listed
+            self._flush_folders(touched | ({self.folder} if unlisted else set()))
+            self._listed |= unlisted
         return stored
 
     def checked(self, sha256: str) -> Path:

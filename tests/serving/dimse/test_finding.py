@@ -101,7 +101,11 @@ def test_what_is_not_searched_by_is_said(running: Called) -> None:
     statuses = []
     for keys in ({"PatientID": "P1"}, {"PatientID": "P1", "ImageComments": "x"}):
         asked = identifier_of("STUDY", keys)
-        command = {Tag.FIELD: Field.FIND, Tag.MESSAGE_ID: 1, Tag.AFFECTED_CLASS: context.abstract}
+        command: dict[Tag, str | int] = {
+            Tag.FIELD: Field.FIND,
+            Tag.MESSAGE_ID: 1,
+            Tag.AFFECTED_CLASS: context.abstract,
+        }
         association.send(context, command, [write_identifier(asked, context.syntax)])
         seen = set()
         while (status := _next_status(association)) != 0:
@@ -126,7 +130,11 @@ def test_a_level_that_there_is_not_and_what_is_no_identifier_are_refused(running
         list(ask(association, asked))
     context = next(iter(association.contexts.values()))
     for noise in (b"\xff" * 41, b"\x08\0\x52\0\xff\xff\xff\x7f"):
-        command = {Tag.FIELD: Field.FIND, Tag.MESSAGE_ID: 1, Tag.AFFECTED_CLASS: context.abstract}
+        command: dict[Tag, str | int] = {
+            Tag.FIELD: Field.FIND,
+            Tag.MESSAGE_ID: 1,
+            Tag.AFFECTED_CLASS: context.abstract,
+        }
         association.send(context, command, [noise])
         assert _next_status(association) == 0xA900
     association.release()

@@ -12,12 +12,6 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
-from pynetdicom.sop_class import (
-    CTImageStorage,
-    StorageCommitmentPushModel,
-    StudyRootQueryRetrieveInformationModelGet,
-    StudyRootQueryRetrieveInformationModelMove,
-)
 
 from serving.dimse import commitment
 from serving.store.audit import read_rows
@@ -27,6 +21,9 @@ from tests.serving.dimse.service_by_dicom import Called, called
 
 EXPLICIT, IMPLICIT, BIG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 JPEG_LS = "1.2.840.10008.1.2.4.80"
+CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
+MOVE, GET = "1.2.840.10008.5.1.4.1.2.2.2", "1.2.840.10008.5.1.4.1.2.2.3"
+COMMITMENT = "1.2.840.10008.1.20.1"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +56,7 @@ def _receiver(
         return status()
 
     entity = AE("DEST")
-    entity.add_supported_context(CTImageStorage, syntaxes)
+    entity.add_supported_context(CT_STORAGE, syntaxes)
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, take)])
     assert server is not None
     try:
@@ -70,11 +67,11 @@ def _receiver(
 
 def _move(running: Called, asked: Dataset, destination: str = "DEST") -> list[tuple[Dataset, Dataset | None]]:
     entity = AE("SENDER")
-    entity.add_requested_context(StudyRootQueryRetrieveInformationModelMove)
+    entity.add_requested_context(MOVE)
     association = entity.associate("127.0.0.1", running.port, ae_title="FIRSTREAD")
     assert association.is_established
     try:
-        return list(association.send_c_move(asked, destination, StudyRootQueryRetrieveInformationModelMove))
+        return list(association.send_c_move(asked, destination, MOVE))
     finally:
         association.release()
 
@@ -151,18 +148,16 @@ def test_a_study_is_got_back_on_the_same_association(running: Called, syntax: st
         return 0
 
     entity = AE("SENDER")
-    entity.add_requested_context(StudyRootQueryRetrieveInformationModelGet)
-    entity.add_requested_context(CTImageStorage, syntax)
+    entity.add_requested_context(GET)
+    entity.add_requested_context(CT_STORAGE, syntax)
     association = entity.associate(
         "127.0.0.1",
         running.port,
         ae_title="FIRSTREAD",
-        ext_neg=[build_role(CTImageStorage, scp_role=True)],
+        ext_neg=[build_role(CT_STORAGE, scp_role=True)],
         evt_handlers=[(evt.EVT_C_STORE, take)],
     )
-    answers = list(
-        association.send_c_get(_asked(StudyInstanceUID=STUDY), StudyRootQueryRetrieveInformationModelGet)
-    )
+    answers = list(association.send_c_get(_asked(StudyInstanceUID=STUDY), GET))
     association.release()
     assert answers[-1][0].Status == 0
     assert (answers[-1][0].NumberOfCompletedSuboperations, len(received)) == (3, 3)
@@ -170,11 +165,9 @@ def test_a_study_is_got_back_on_the_same_association(running: Called, syntax: st
 
 def test_who_takes_no_images_on_its_association_gets_none(running: Called) -> None:
     entity = AE("SENDER")
-    entity.add_requested_context(StudyRootQueryRetrieveInformationModelGet)
+    entity.add_requested_context(GET)
     association = entity.associate("127.0.0.1", running.port, ae_title="FIRSTREAD")
-    answers = list(
-        association.send_c_get(_asked(StudyInstanceUID=STUDY), StudyRootQueryRetrieveInformationModelGet)
-    )
+    answers = list(association.send_c_get(_asked(StudyInstanceUID=STUDY), GET))
     association.release()
     assert (answers[-1][0].Status, answers[-1][0].NumberOfFailedSuboperations) == (0xA702, 3)
 
@@ -192,11 +185,11 @@ def _commit(
         return 0, Dataset()
 
     entity = AE(title)
-    entity.add_requested_context(StorageCommitmentPushModel)
-    handlers = [(evt.EVT_N_EVENT_REPORT, take)]
+    entity.add_requested_context(COMMITMENT)
+    handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, take)]
     server = None
     if port is not None:
-        entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+        entity.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
         server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
     association = entity.associate(
         "127.0.0.1", running.port, ae_title="FIRSTREAD", evt_handlers=[] if port else handlers
@@ -208,7 +201,7 @@ def _commit(
         item = Dataset()
         item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, uid
         asked.ReferencedSOPSequence.append(item)
-    status, _ = association.send_n_action(asked, 1, StorageCommitmentPushModel, "1.2.840.10008.1.20.1.1")
+    status, _ = association.send_n_action(asked, 1, COMMITMENT, "1.2.840.10008.1.20.1.1")
     assert status.Status == 0
     assert come.wait(15.0)
     time.sleep(0.05)  # our answer is under way
@@ -225,12 +218,12 @@ def test_what_is_kept_is_committed_to_and_what_is_not_is_named_with_its_reason(
     running: Called, tmp_path: Path
 ) -> None:
     uids = [pydicom.dcmread(path).SOPInstanceUID for path in ct(tmp_path)]
-    report = _commit(running, [(CTImageStorage, uid) for uid in uids])
+    report = _commit(running, [(CT_STORAGE, uid) for uid in uids])
     assert [one.ReferencedSOPInstanceUID for one in report.ReferencedSOPSequence] == uids
     assert "FailedSOPSequence" not in report
     mixed = _commit(
         running,
-        [(CTImageStorage, uids[0]), (CTImageStorage, "1.2.3"), ("1.2.840.10008.5.1.4.1.1.4", uids[1])],
+        [(CT_STORAGE, uids[0]), (CT_STORAGE, "1.2.3"), ("1.2.840.10008.5.1.4.1.1.4", uids[1])],
     )
     assert [one.ReferencedSOPInstanceUID for one in mixed.ReferencedSOPSequence] == uids[:1]
     assert [one.FailureReason for one in mixed.FailedSOPSequence] == [0x0112, 0x0119]
@@ -241,7 +234,7 @@ def test_an_object_that_is_gone_is_not_committed_to(
 ) -> None:
     uid = pydicom.dcmread(ct(tmp_path)[0]).SOPInstanceUID
     monkeypatch.setattr(running.service.objects, "head", lambda *_, **__: None)
-    report = _commit(running, [(CTImageStorage, uid)])
+    report = _commit(running, [(CT_STORAGE, uid)])
     assert [one.FailureReason for one in report.FailedSOPSequence] == [0x0112]
 
 
@@ -256,5 +249,5 @@ def test_a_report_goes_to_where_the_device_is_called(
         port = free.getsockname()[1]
     running.let_in("MODALITY", host="127.0.0.1", port=port)
     uid = pydicom.dcmread(ct(tmp_path)[0]).SOPInstanceUID
-    report = _commit(running, [(CTImageStorage, uid)], "MODALITY", port=port)
+    report = _commit(running, [(CT_STORAGE, uid)], "MODALITY", port=port)
     assert [one.ReferencedSOPInstanceUID for one in report.ReferencedSOPSequence] == [uid]

@@ -30,7 +30,7 @@ from serving.store.audit_chain import Action, AuditRow
 from serving.store.dicom_images import DicomImage, find_images
 from serving.store.quarantine import Sought, list_entries
 from serving.store.tenancy import Scope
-from tests.serving.dicomweb.sent import STUDY, ct
+from tests.serving.dicomweb.sent import STUDY, ct, send_ct
 from tests.serving.dimse.lines import data_unit, unit
 from tests.serving.dimse.service_by_dicom import QUICK, Called, called
 from tests.serving.service_in_process import MEBIBYTE
@@ -96,8 +96,8 @@ def test_the_same_again_is_no_new_image_and_other_bytes_fail_as_a_duplicate(
     (path,) = ct(tmp_path / "ct", n_slices=1)
     running.let_in("OTHER")
     assert [_send(running, path, title=title)[0].status for title in ("SENDER", "SENDER", "OTHER")] == [0] * 3
-    assert len(_images(running)) == 1
-    first = _images(running)[0].instance.sha256
+    (image,) = _images(running)
+    first = image.instance.sha256
     changed = pydicom.dcmread(path)
     changed.PatientComments = "another"
     changed.save_as(path)
@@ -109,6 +109,12 @@ def test_the_same_again_is_no_new_image_and_other_bytes_fail_as_a_duplicate(
         (entry,) = list_entries(connection, Sought(), scope=Scope.of("local"), limit=9)
     assert (entry.reason, entry.arrived.door, entry.arrived.sender) == ("duplicate-uid", "c-store", "SENDER")
     assert entry.object_sha256 == entry.sha256
+
+
+def test_what_came_by_another_way_already_is_the_same_image(running: Called, tmp_path: Path) -> None:
+    paths = send_ct(running.service, tmp_path / "ct")
+    assert [sent.status for sent in _send(running, *paths)] == [0, 0, 0]
+    assert len(_images(running)) == 3
 
 
 def test_what_a_device_sends_is_of_its_own_site(running: Called, tmp_path: Path) -> None:
