@@ -16,10 +16,10 @@ from data.dicom.header import text_of
 from serving.dimse import calling
 from serving.dimse.association import Association, Context, Message
 from serving.dimse.classes import COMMITMENT, COMMITMENT_INSTANCE, OF_IDENTIFIERS
-from serving.dimse.commands import Field, Tag, answer_to, number
-from serving.dimse.errors import DimseError
+from serving.dimse.commands import Field, Tag, answer_to, is_answer, number
+from serving.dimse.errors import DimseError, GarbledError
 from serving.dimse.identifiers import MOST_BYTES, read_identifier, write_identifier
-from serving.dimse.pdu import Proposal, Roles
+from serving.dimse.pdu import UNEXPECTED_PDU, Proposal, Roles
 from serving.dimse.peer import Parts, Peer
 from serving.dimse.statuses import (
     CLASS_CONFLICT,
@@ -148,6 +148,8 @@ def _report(association: Association, context: Context, verdict: Verdict, *, tit
     }
     association.send(context, command, [write_identifier(report, context.syntax)])
     answer = association.receive()
+    if answer is not None and not is_answer(answer.command):
+        raise GarbledError("something else came than the answer to a report", reason=UNEXPECTED_PDU)
     if answer is not None:
         association.data_of(answer, lambda _piece: None)
 

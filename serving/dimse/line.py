@@ -11,7 +11,7 @@ from serving.dimse.errors import BrokenLineError, TooSlowError
 from serving.intake.pace import Pace
 
 # A P-DATA of 128 KiB, which is what dcmtk and Orthanc send, is read at once.
-_BUFFER_BYTES = 256 * 1024
+_BUFFER_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """STOW-RS of CT slices of 512 x 512, ten a request, over one connection, each durable before its answer.
 
-The bare cost beside it: the same bytes hashed, written and flushed one file after the other.
+The bare cost beside it: the same bytes hashed, written and flushed one file after the other. And Orthanc
+with its DICOMweb plug-in, which takes the same requests in turn with a service in a process of its own.
 """
 
 import hashlib
 import http.client
 import os
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,8 +16,11 @@ import numpy as np
 import psutil
 
 from data.dicom.writing import ObjectInfo, write_ct_series
+from tests.benchmarks.bench_dimse import firstread
 from tests.benchmarks.listening import listening
+from tests.benchmarks.material import BenchmarkSkippedError
 from tests.benchmarks.measuring import Figure, seconds
+from tests.benchmarks.orthanc import orthanc
 
 N_REQUESTS = 30
 SLICES_A_REQUEST = 10
@@ -34,6 +39,7 @@ def measure() -> list[Figure]:
             before = psutil.Process().memory_info().rss
             sent = [seconds(lambda body=body: _post(connection, body)) for body in bodies]  # type: ignore[misc]  # bound
             grown = (psutil.Process().memory_info().rss - before) / 2**20
+        beside = _beside_orthanc(folder, bodies)
     rate = SLICES_A_REQUEST / statistics.median(sent)
     bare_rate = SLICES_A_REQUEST / statistics.median(bare)
     return [
@@ -43,7 +49,45 @@ def measure() -> list[Figure]:
             f"bare hash, write, fsync {bare_rate:.0f}/s; memory +{grown:.0f} MiB over {len(sent)} requests",
             "memory <= 100 MiB",
             grown <= 100,
-        )
+        ),
+        *beside,
+    ]
+
+
+def _beside_orthanc(folder: Path, bodies: list[bytes]) -> list[Figure]:
+    """Send the same to both, each in a process of its own; no row where there is no Orthanc."""
+    try:
+        with firstread(folder / "firstread") as ours, orthanc(folder / "orthanc") as peer:
+            to_us = http.client.HTTPConnection("127.0.0.1", ours.http)
+            to_peer = http.client.HTTPConnection("127.0.0.1", peer.http)
+            pairs = [
+                (
+                    seconds(lambda body=body: _post(to_us, body)),
+                    seconds(lambda body=body: _post(to_peer, body)),
+                )  # type: ignore[misc]  # bound
+                for body in bodies
+            ][2:]
+            our_mib, peer_mib = ours.resident_mib(), peer.resident_mib()
+    except BenchmarkSkippedError as skipped:
+        print(f"beside Orthanc: skipped, {skipped}", file=sys.stderr)
+        return []
+    rates = [SLICES_A_REQUEST / statistics.median(each) for each in zip(*pairs, strict=True)]
+    ratio = statistics.median(peer_s / our_s for our_s, peer_s in pairs)
+    return [
+        Figure(
+            "the same, a service in a process of its own",
+            f"{rates[0]:.0f} instances/s",
+            f"Orthanc {peer.version} with its DICOMweb plug-in: {rates[1]:.0f}/s, ratio {ratio:.2f}",
+            ">= 1.5",
+            ratio >= 1.5,
+        ),
+        Figure(
+            "memory after that",
+            f"{our_mib:.0f} MiB",
+            f"Orthanc {peer.version}: {peer_mib:.0f} MiB",
+            "<= Orthanc's",
+            our_mib <= peer_mib,
+        ),
     ]
 
 
