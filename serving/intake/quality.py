@@ -17,7 +17,7 @@ def look_over_each(studies: Sequence[Study], *, are_parts: bool = False) -> list
     """Give what is amiss with each study; the pixels of the first pictures alone are looked at.
 
     Whatever goes wrong in a measurement, the study is taken: it is then told nothing of. Of `are_parts` the
-    stacks are left out: a slice by itself says nothing of its stack, and each would be looked at.
+    stacks are left out: a slice by itself says nothing of its stack, which is looked over once it is whole.
     """
     found: list[tuple[Finding, ...]] = []
     left = MOST_PICTURES_AN_UPLOAD

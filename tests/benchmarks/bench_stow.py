@@ -61,10 +61,7 @@ def _beside_orthanc(folder: Path, bodies: list[bytes]) -> list[Figure]:
             to_us = http.client.HTTPConnection("127.0.0.1", ours.http)
             to_peer = http.client.HTTPConnection("127.0.0.1", peer.http)
             pairs = [
-                (
-                    seconds(lambda body=body: _post(to_us, body)),
-                    seconds(lambda body=body: _post(to_peer, body)),
-                )  # type: ignore[misc]  # bound
+                (seconds(partial(_post, to_us, body)), seconds(partial(_post, to_peer, body)))
                 for body in bodies
             ][2:]
             our_mib, peer_mib = ours.resident_mib(), peer.resident_mib()
