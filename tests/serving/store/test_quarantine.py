@@ -1,6 +1,8 @@
 """The rows of what could not be taken, on both databases."""
 
+import contextlib
 import hashlib
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from sqlalchemy import select
 
 from data.errors import ImageError, Reason
 from serving.quarantine.keeping import Held, Quota, Refusal, keep
+from serving.store.copying import copy_sqlite, referenced_objects
 from serving.store.database import Database
 from serving.store.objects import StoredObject
 from serving.store.quarantine import (
@@ -72,6 +75,17 @@ def test_an_object_of_the_quarantine_is_referred_to_until_its_entry_is_removed(p
             (entry,) = list_entries(connection, Sought(), scope=LOCAL, limit=9)
             remove_entry(connection, entry)
             assert unreferenced(connection, [one.hashed.sha256]) == [one.hashed.sha256]
+
+
+def test_a_backup_knows_of_what_waits_and_one_of_an_earlier_version_is_read_without(tmp_path: Path) -> None:
+    one, copy = refusal("a"), tmp_path / "copy.sqlite"
+    with opened(tmp_path / "test.sqlite") as database:
+        kept(database, one)
+        copy_sqlite(tmp_path / "test.sqlite", copy)
+    assert list(referenced_objects(copy)) == [(one.hashed.sha256, 10)]
+    with contextlib.closing(sqlite3.connect(copy)) as connection:
+        connection.execute("DROP TABLE quarantine")
+    assert list(referenced_objects(copy)) == []
 
 
 def test_a_page_goes_on_behind_the_one_before_and_filters_narrow_it(place: Place) -> None:

@@ -40,6 +40,10 @@ def test_the_list_shows_reason_door_and_name_in_the_readers_language(service: Se
     for text in (page, service.client.get(address).text):
         assert HOSTILE not in text
         assert "&lt;script&gt;" in text
+    assert (
+        f'href="{address}?lang=en"'
+        in service.client.post("/send?lang=en", files={"files": (f"{HOSTILE}.txt", b"no image")}).text
+    )
     assert "0 files" in service.client.get("/quarantine?reason=empty-file&lang=en").text
 
 
