@@ -177,6 +177,36 @@ def test_a_server_that_is_killed_in_mid_upload_goes_on_where_it_was(
         assert "Traceback" not in program.log.read_text(encoding="utf-8")
 
 
+def test_a_server_that_is_killed_while_a_batch_is_taken_takes_it_once(tmp_path: Path, models: Path) -> None:
+    pictures = [_picture(1, seed=40 + number) for number in range(4)]
+    home = tmp_path / "home"
+    with started("serve", "--models", str(models), home=home, log=tmp_path / "log") as program:
+        for number, content in enumerate(pictures):
+            metadata = {"filename": f"{number}.tif", "batch": "visit"}
+            _client(program).uploader(file_stream=io.BytesIO(content), metadata=metadata).upload()
+        port = int(program.address.rstrip("/").rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as line:
+            line.sendall(
+                b"POST /api/v1/uploads/batches/visit/complete HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Length: 0\r\n\r\n"
+            )
+            while program.get("/api/v1/uploads/batches/visit")["state"] == "open":
+                time.sleep(0.005)
+            program.process.kill()
+            program.process.wait()
+
+    with started("serve", "--models", str(models), home=home, log=tmp_path / "log2") as program:
+        # its sender said that it is whole: nobody has to say so again
+        deadline = time.monotonic() + PATIENCE_S
+        while (view := program.get("/api/v1/uploads/batches/visit"))["state"] != "taken":
+            assert time.monotonic() < deadline, view
+            time.sleep(0.1)
+        assert [study["files"] for study in view["answer"]["studies"]] == [[f"{n}.tif"] for n in range(4)]
+        assert program.get("/api/v1/worklist")["waiting"] == 4
+        hashes = {program.get(one["url"])["images"][0]["sha256"] for one in view["answer"]["studies"]}
+        assert hashes == {hashlib.sha256(content).hexdigest() for content in pictures}
+
+
 def test_of_two_at_once_one_wins_and_the_other_is_told_to_come_again(program: Program) -> None:
     picture = _picture(1, seed=20)
     url = _client(program).uploader(file_stream=io.BytesIO(picture)).create_url()

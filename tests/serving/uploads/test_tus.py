@@ -1,6 +1,7 @@
 """The tus protocol, request by request; real clients and a server that dies: tests/journeys."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -167,6 +168,31 @@ def test_of_two_requests_at_once_the_second_is_told_to_come_back(service: Servic
         assert service.client.delete(address, headers=VERSION).status_code == 423
         assert tus.offset(address) == 0
     assert tus.patch(address, 0, MOLE).status_code == 204
+
+
+def test_no_byte_is_told_before_it_was_flushed_and_what_lies_behind_is_dropped(
+    service: Service, tus: Tus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: dict[int, int] = {}
+    flush = os.fsync
+
+    def noted(descriptor: int) -> None:
+        flush(descriptor)
+        status = os.fstat(descriptor)
+        flushed[status.st_ino] = status.st_size
+
+    monkeypatch.setattr("os.fsync", noted)
+    address = tus.address(len(MOLE), batch="flushed")
+    path = service.uploads.kept.path_of(address.rpartition("/")[2])
+    for start, end in pairwise([0, 500, 3000, len(MOLE)]):
+        told = int(tus.patch(address, start, MOLE[start:end]).headers["Upload-Offset"])
+        assert told == end == flushed[path.stat().st_ino]
+        if end < len(MOLE):
+            with path.open("ab") as stream:  # of a request that a killed server had begun to write
+                stream.write(b"never told")
+    assert service.uploads.kept.folder.stat().st_ino in flushed  # so is the name of the file
+    assert service.client.get(address).json()["sha256"] == hashlib.sha256(MOLE).hexdigest()
+    assert path.read_bytes() == MOLE
 
 
 def test_a_line_that_is_cut_keeps_what_came_and_none_that_cannot_be_checked(
