@@ -41,6 +41,8 @@ from serving.operations import control_endpoints
 from serving.operations import endpoints as operations_endpoints
 from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
+from serving.orders import endpoints as orders_endpoints
+from serving.orders.fhir import FhirOrders
 from serving.problems import RESPONSES, answer_with_problems
 from serving.protection import Protection
 from serving.quarantine import endpoints as quarantine_endpoints
@@ -193,6 +195,7 @@ def create_app(
     learning: Learning,
     dicomweb: DicomWeb,
     quarantine: Quarantine,
+    orders: FhirOrders,
     operations: Operations,
     administration: Administration,
     gate: Gate,
@@ -254,6 +257,7 @@ def create_app(
     app.include_router(retrieve_endpoints.build_router(dicomweb))
     app.include_router(render_endpoints.build_router(dicomweb))
     app.include_router(uri_endpoints.build_router(dicomweb))
+    app.include_router(orders_endpoints.build_router(orders, version=app.version))
     app.include_router(control_endpoints.build_router(control))
     app.include_router(quarantine_endpoints.build_router(quarantine))
     app.include_router(quarantine_pages.build_router(pages, quarantine))

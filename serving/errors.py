@@ -18,6 +18,8 @@ class Problem(StrEnum):
     NOTHING_TAKEN = "nothing-taken"
     UPLOAD_TOO_LARGE = "upload-too-large"
     INVALID_REQUEST = "invalid-request"
+    INVALID_RESOURCE = "invalid-resource"
+    PRECONDITION_FAILED = "precondition-failed"
     BAD_PARAMETER = "bad-parameter"
     IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
@@ -72,6 +74,8 @@ STATUS_OF_PROBLEM: Mapping[Problem, int] = {
     Problem.NOTHING_TAKEN: HTTPStatus.UNPROCESSABLE_ENTITY,
     Problem.UPLOAD_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Problem.INVALID_REQUEST: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Problem.INVALID_RESOURCE: HTTPStatus.BAD_REQUEST,
+    Problem.PRECONDITION_FAILED: HTTPStatus.PRECONDITION_FAILED,
     Problem.BAD_PARAMETER: HTTPStatus.BAD_REQUEST,
     Problem.IDEMPOTENCY_KEY_REUSED: HTTPStatus.UNPROCESSABLE_ENTITY,
     Problem.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

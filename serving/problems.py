@@ -1,6 +1,6 @@
 """Every error as a problem document (RFC 9457): a code for programs, a sentence for people."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from serving.errors import Problem, ServiceError
+from serving.outcomes import MEDIA_TYPE as FHIR_MEDIA_TYPE
+from serving.outcomes import FhirRefusedError, Issue, is_of_fhir, operation_outcome
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -88,7 +90,15 @@ def answer_with_problems(
             )
             for line in error.rejected
         ]
-        answer = document(request, error.problem, error.status, error.detail, rejected, members=error.members)
+        answer = document(
+            request,
+            error.problem,
+            error.status,
+            error.detail,
+            rejected,
+            members=error.members,
+            issues=error.issues if isinstance(error, FhirRefusedError) else (),
+        )
         answer.headers.update(error.headers)
         return answer
 
@@ -129,8 +139,15 @@ def document(
     rejected: list[RejectedFileProblem] | None = None,
     *,
     members: Mapping[str, object] | None = None,
+    issues: Sequence[Issue] = (),
 ) -> JSONResponse:
-    """Write a problem down."""
+    """Write a problem down: as an OperationOutcome where FHIR is spoken."""
+    headers = {"Cache-Control": "no-store"}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(_RETRY_AFTER_S)
+    if is_of_fhir(request.url.path):
+        outcome = operation_outcome(problem, detail, request_id=request_id(request), issues=issues)
+        return JSONResponse(outcome, status_code=status, media_type=FHIR_MEDIA_TYPE, headers=headers)
     body = ProblemDocument(
         type=f"urn:firstread:problem:{problem}",
         title=problem.replace("-", " ").capitalize(),
@@ -141,9 +158,6 @@ def document(
         request_id=request_id(request),
         rejected=rejected or [],
     )
-    headers = {"Cache-Control": "no-store"}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(_RETRY_AFTER_S)
     return JSONResponse(
         {**(members or {}), **body.model_dump(mode="json")},
         status_code=status,

@@ -43,6 +43,7 @@ MEANING: Mapping[Action, Meaning] = {
     Action.STOPPED: Meaning(_ACTIVITY, "E", Code("110121", "Application Stop")),
     Action.RECEIVED: Meaning(_TRANSFERRED, "C", life_cycle="1"),
     Action.ORDERED: Meaning(_ORDER, "C", life_cycle="1"),
+    Action.VIEWED_ORDER: Meaning(_ORDER, "R", life_cycle="6"),
     Action.COMPLETED: Meaning(_ACCESSED, "U", life_cycle="3"),
     Action.QUIET_TIME_CHANGED: Meaning(_ALERT, "E", Code("110131", "Software Configuration")),
     Action.SCORED: Meaning(_ACCESSED, "U", life_cycle="8"),

@@ -40,6 +40,7 @@ from serving.intake.upload import UploadLimits
 from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.operations.storage import StorageCheck
+from serving.orders.fhir import FhirOrders
 from serving.orders.service import Orders
 from serving.quarantine.admission import read_admission
 from serving.quarantine.keeping import Quota
@@ -215,6 +216,7 @@ def running(settings: Settings, *, with_sign_in: bool = True) -> Iterator[Runnin
             studies=Studies(database, renderer, trail),
             dicomweb=dicomweb,
             quarantine=quarantine_of(intake, days=settings.quarantine_days),
+            orders=FhirOrders(orders),
             operations=operations,
             control=control,
             administration=Administration(

@@ -153,6 +153,12 @@ PERMISSIONS: Final[Mapping[Address, Rule]] = {
     ("POST", "/quarantine/{entry}/corrections"): _only(*_ADMINISTRATORS),
     ("POST", "/quarantine/{entry}/retry"): _only(*_ADMINISTRATORS),
     ("POST", "/quarantine/{entry}/discard"): _only(*_ADMINISTRATORS),
+    # orders
+    ("POST", "/fhir/ServiceRequest"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
+    ("PUT", "/fhir/ServiceRequest/{order}"): _only(*_SENDERS, token_scope=TokenScope.UPLOAD),
+    ("GET", "/fhir/ServiceRequest"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
+    ("GET", "/fhir/ServiceRequest/{order}"): _only(*_CLINICIANS, Role.SERVICE, token_scope=TokenScope.READ),
+    ("GET", "/fhir/metadata"): PUBLIC,  # the same for every installation
     # people; supervisors see those of their sites
     ("GET", "/api/v1/users"): _only(*_ADMINISTRATORS),
     ("POST", "/api/v1/users"): _only(Role.OPERATOR),

@@ -1,8 +1,10 @@
 """What an order leaves in the audit trail: which studies it counts for, and none of its patient."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from serving.store.audit_chain import Action, AuditEvent, Result, Who
+from serving.store.orders import StoredOrder
 
 if TYPE_CHECKING:
     from serving.orders.service import TakenOrder
@@ -43,3 +45,9 @@ def received_order(taken: "TakenOrder", *, who: Who, at_us: int) -> list[AuditEv
 def refused_order(reason: str, *, site: str, who: Who, at_us: int) -> AuditEvent:
     """Say that an order was refused, and by which code."""
     return AuditEvent(Action.ORDERED, who, site, at_us, result=Result.REFUSED, details={"reason": reason})
+
+
+def viewed_orders(found: Sequence[StoredOrder], *, site: str, who: Who, at_us: int) -> AuditEvent:
+    """Say which orders were shown, and in which version."""
+    details = {"orders": {one.key: one.version for one in found}}
+    return AuditEvent(Action.VIEWED_ORDER, who, site, at_us, details=details)

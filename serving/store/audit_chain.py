@@ -32,6 +32,7 @@ class Action(StrEnum):
     COMPLETED = "completed"
     QUIET_TIME_CHANGED = "quiet-time-changed"
     ORDERED = "ordered"
+    VIEWED_ORDER = "viewed-order"
     SCORED = "scored"
     SCORING_PAUSED = "scoring-paused"
     SCORING_RESUMED = "scoring-resumed"

@@ -38,6 +38,8 @@ from serving.intake.upload import UploadLimits
 from serving.operations.control import ScoringControl
 from serving.operations.service import Operations
 from serving.operations.storage import StorageCheck
+from serving.orders.fhir import FhirOrders
+from serving.orders.service import Orders
 from serving.reading.claims import Claims
 from serving.reading.codes import ValueSet
 from serving.reading.learning import Learning
@@ -203,6 +205,7 @@ def in_process(
         studies=Studies(database, renderer, trail),
         dicomweb=DicomWeb(database, objects, trail, renderer),
         quarantine=quarantine_of(intake, days=90.0),
+        orders=FhirOrders(Orders(database, trail, placer, queue, clock)),
         operations=operations,
         administration=Administration(
             Tokens(database, trail),

@@ -46,6 +46,11 @@ BODY: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 SHOWS_NO_STUDY = {
+    ("POST", "/fhir/ServiceRequest"): "an order; its rows are tested with the orders",
+    ("GET", "/fhir/ServiceRequest"): "the same",
+    ("GET", "/fhir/ServiceRequest/{order}"): "the same",
+    ("PUT", "/fhir/ServiceRequest/{order}"): "the same",
+    ("GET", "/fhir/metadata"): "what is understood of FHIR",
     ("OPTIONS", "/api/v1/uploads"): "what uploads can do",
     ("POST", "/api/v1/uploads"): "a file of which nothing has come yet",
     ("GET", "/api/v1/uploads/{upload}"): "a sender's own file on its way",

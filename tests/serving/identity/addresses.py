@@ -24,6 +24,7 @@ NOTHING = {
     "value": "00091010",
     "name": "pages.css",
     "token": "0" * 32,
+    "order": "0" * 32,
     "site": "nowhere",
     "user": "0" * 32,
     "entry": "0" * 32,
@@ -40,6 +41,10 @@ QUERIES: Mapping[str, Mapping[str, str]] = {
 
 # What a request must carry to be more than ill-formed.
 BODIES: Mapping[Address, dict[str, Any]] = {
+    ("PUT", "/fhir/ServiceRequest/{order}"): {
+        "content": b"{}",
+        "headers": {"Content-Type": "application/fhir+json"},
+    },
     ("PATCH", "/api/v1/sites/{site}"): {"json": {"name": "x"}},
     ("PUT", "/api/v1/studies/{study}/consent"): {"json": {"consent": "care-only"}},
     ("POST", "/api/v1/studies/{study}/claim/take-over"): {"json": {"reason": "away", "for_me": False}},

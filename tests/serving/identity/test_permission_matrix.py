@@ -41,6 +41,8 @@ def people(service: Service) -> dict[Role | None, Person]:
 
 def _code(answer: Response) -> str | None:
     """Give the code with which the gate refused, None if it let through; a refusal is a whole document."""
+    if answer.headers.get("content-type") == "application/fhir+json":
+        return _code_of_outcome(answer)
     if answer.headers.get("content-type") != "application/problem+json":
         assert answer.status_code != 401
         return None
@@ -53,6 +55,20 @@ def _code(answer: Response) -> str | None:
     if answer.status_code == 401:
         assert "Session " in answer.headers["WWW-Authenticate"]
     return str(problem["code"])
+
+
+def _code_of_outcome(answer: Response) -> str | None:
+    resource = answer.json()
+    if resource["resourceType"] != "OperationOutcome":
+        assert answer.status_code < 400
+        return None
+    code = str(resource["issue"][0]["details"]["coding"][0]["code"])
+    if code not in GATE_CODES:
+        return None
+    assert answer.status_code == GATE_CODES[code]
+    if answer.status_code == 401:
+        assert "Session " in answer.headers["WWW-Authenticate"]
+    return code
 
 
 def _as_the_table_says(rule: Rule, role: Role | None) -> str | None:

@@ -16,6 +16,7 @@ from serving.store.tables import instances, studies
 from serving.store.times import now_us
 from tests.serving.identity.addresses import BODIES, NOTHING, PARAMETER, SEARCHES, filled, names_one_thing
 from tests.serving.identity.people import YEAR_US, browser, enter, let_in, rows
+from tests.serving.orders.resources import service_request
 from tests.serving.service_in_process import Service, in_process, photograph
 
 # What only a person can have, and must not be found in any answer to somebody of another site.
@@ -24,6 +25,7 @@ MARK = "left-forearm-north-only"
 # Keys of the right form that nobody has.
 INVENTED = {
     "entry": "f" * 32,
+    "order": "f" * 32,
     "study": "f" * 32,
     "study_uid": "1.2.3.4",
     "token": "f" * 32,
@@ -73,6 +75,7 @@ def theirs(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Theirs
         "/api/v1/tokens", json={"name": "gateway-north", "site": "north", "scopes": ["read"], "days": 30}
     ).json()
     page = sender.get("/api/v1/worklist", params={"limit": 1}).json()
+    ordered = sender.post("/fhir/ServiceRequest", json=service_request(question=MARK)).json()
     with service.database.reading() as connection:
         uid = named["images"][0]["sop_instance_uid"]
         query = select(instances.c.series_uid).where(instances.c.sop_instance_uid == uid)
@@ -86,6 +89,7 @@ def theirs(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Theirs
         "sop_instance_uid": uid,
         "token": token.get("id") or token.get("key") or str(token),
         "site": "north",
+        "order": ordered["id"],
     }
     every = {MARK, keys["entry"], named["uid"], named["patient"], *(one["id"] for one in details)}
     return Theirs(
