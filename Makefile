@@ -12,7 +12,7 @@ export FIRSTREAD_DATASETS := $(DATASETS_BESIDE)
 endif
 endif
 
-.PHONY: setup demo test bench lint hooks clean
+.PHONY: setup demo test bench fuzz lint hooks clean
 
 # What the service needs: no torch.
 $(VENV)/.serving: pyproject.toml constraints.txt
@@ -38,6 +38,13 @@ test: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(BIN)/python -m tests.benchmarks
+
+# For how long each parser is fuzzed; what breaks one is kept below build/fuzz.
+FUZZ_SECONDS ?= 300
+fuzz: $(VENV)/.development
+	@for target in multipart archive header hl7; do \
+		$(BIN)/python -m tests.fuzz $$target --seconds $(FUZZ_SECONDS) --folder build/fuzz/$$target || exit 1; \
+	done
 
 lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
