@@ -59,10 +59,8 @@ def _beside_orthanc(folder: Path, bodies: list[bytes]) -> list[Figure]:
     """Send the same to both, each in a process of its own; no row where there is no Orthanc."""
     try:
         with firstread(folder / "firstread") as ours, orthanc(folder / "orthanc") as peer:
-            to_us = http.client.HTTPConnection("127.0.0.1", ours.http)
-            to_peer = http.client.HTTPConnection("127.0.0.1", peer.http)
             pairs = [
-                (seconds(partial(_post, to_us, body)), seconds(partial(_post, to_peer, body)))
+                (seconds(partial(_post_anew, ours.http, body)), seconds(partial(_post_anew, peer.http, body)))
                 for body in bodies
             ][2:]
             our_mib, peer_mib = ours.resident_mib(), peer.resident_mib()
@@ -115,6 +113,15 @@ def _write_bare(folder: Path, contents: list[bytes]) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+
+
+def _post_anew(port: int, body: bytes) -> None:
+    """Send on a connection of its own: Orthanc closes one that says nothing for a second."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    try:
+        _post(connection, body)
+    finally:
+        connection.close()
 
 
 def _post(connection: http.client.HTTPConnection, body: bytes) -> None:
