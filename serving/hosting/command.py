@@ -5,7 +5,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -89,6 +89,7 @@ def serve(
         hl7_listener = open_hl7_socket(settings, allow_remote=allow_remote)
         with (
             listener,
+            hl7_listener or nullcontext(),  # closed too if the service cannot start
             running(settings, with_sign_in=not without_sign_in) as service,
             hl7_at_work(hl7_listener, service.orders, settings) as hl7_address,
         ):
