@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from serving.reading.codes import Scheme, ValueSet
@@ -33,11 +33,8 @@ def build_router(codes: ValueSet) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["reading"])
 
     @router.get("/codes", summary="Look for a diagnosis's code")
-    def search_codes(
-        response: Response, q: Words = "", scheme: Scheme | None = None, limit: Limit = 20
-    ) -> CodeList:
+    def search_codes(q: Words = "", scheme: Scheme | None = None, limit: Limit = 20) -> CodeList:
         """Give codes of SNOMED CT, ICD-10 and ICD-11 that a diagnosis may have."""
-        response.headers["Cache-Control"] = "private, max-age=300"
         found = codes.search(q, scheme=scheme, limit=limit)
         return CodeList(
             codes=[CodeView(scheme=Scheme(one.scheme), code=one.code, en=one.en, zh=one.zh) for one in found]
