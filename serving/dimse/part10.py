@@ -59,10 +59,12 @@ def _start_of_data_set(head: bytearray) -> int | None:
     if len(head) < 140:
         return None
     place = 132 if head[128:132] == b"DICM" else 0
-    while place + 12 <= len(head):
+    while place + 2 <= len(head):
         (group,) = struct.unpack_from("<H", head, place)
         if group != 2:
             return place
+        if place + 12 > len(head):
+            return None
         vr = bytes(head[place + 4 : place + 6])
         if vr in _LONG_VRS:
             place += 12 + struct.unpack_from("<I", head, place + 8)[0]

@@ -182,6 +182,7 @@ class Intake:
             `NOTHING_TAKEN` if no file could be taken; `IDEMPOTENCY_KEY_REUSED` if the key came before with
             another request.
         """
+        is_told = False
         try:
             with self.traces.span("receipt", site=site, files=len(upload.files)) as span:
                 outcome = self._take(
@@ -194,12 +195,14 @@ class Intake:
                     idempotency_key=idempotency_key,
                 )
                 span.say(studies=len(outcome.studies), refused=outcome.n_rejected)
+                if not outcome.studies:
+                    is_told = True  # it stands in the trail already, beside what was kept
+                    raise _nothing_taken(outcome)
+                return outcome
         except ServiceError as error:
-            self.trail.note(refused_upload(error, site=site, who=who, door=door, at_us=self.clock()))
+            if not is_told:
+                self.trail.note(refused_upload(error, site=site, who=who, door=door, at_us=self.clock()))
             raise
-        if not outcome.studies:  # which stands in the trail already, beside what was kept
-            raise _nothing_taken(outcome)
-        return outcome
 
     def complete(self, study: str, *, scope: Scope, who: Who, site: str | None = None) -> Completed:
         """Take a study for complete, by its key or UID; see :meth:`Completing.complete`."""

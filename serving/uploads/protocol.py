@@ -7,7 +7,6 @@ creation, creation-with-upload, expiration, checksum and termination.
 """
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Mapping
@@ -100,7 +99,7 @@ def read_metadata(given: str | None) -> dict[str, str]:
             raise _bad_metadata(f"its key {key[:40]!r} is none, or stands there twice")
         try:
             read[key] = base64.b64decode(value.strip(), validate=True).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError) as error:
+        except ValueError as error:  # no base64, or no UTF-8
             raise _bad_metadata(f"the value of {key[:40]!r} is no text in base64") from error
     return read
 
@@ -123,7 +122,7 @@ def read_checksum(given: str | None) -> Checksum | None:
         )
     try:
         digest = base64.b64decode(value.strip(), validate=True)
-    except binascii.Error:
+    except ValueError:
         digest = b""
     if len(digest) != hashlib.new(algorithm, usedforsecurity=False).digest_size:
         raise ServiceError(
