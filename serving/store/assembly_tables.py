@@ -13,12 +13,7 @@ from sqlalchemy import (
     Text,
 )
 
-from serving.store.tables import Key, metadata
-
-
-def _site() -> Column[str]:
-    return Column("site_id", String(64), ForeignKey("sites.id"), nullable=False)
-
+from serving.store.tables import Key, metadata, site_column, study_column
 
 # One row a study of which more images may come: it waits for its score until `until`, which every image
 # moves. A study without a row is complete. So the table is as small as what is under way.
@@ -26,7 +21,7 @@ arrivals = Table(
     "arrivals",
     metadata,
     Column("study_id", Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
-    _site(),
+    site_column(),
     Column("since", BigInteger, nullable=False),
     Column("until", BigInteger, nullable=False),
     Index("ix_arrivals_until", "until"),
@@ -52,8 +47,8 @@ study_events = Table(
     "study_events",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
-    Column("study_id", Key, ForeignKey("studies.id"), nullable=False),
+    site_column(),
+    study_column(),
     Column("kind", String(16), nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("details", JSON, nullable=False),

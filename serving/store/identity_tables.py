@@ -18,7 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-from serving.store.tables import Key, metadata
+from serving.store.tables import Key, metadata, site_column
 
 # `login_name` is kept in the one form in which names are compared (serving.identity.login_names).
 # `licence_*` is what somebody checked who may; `sees_every_site` stands for the whole network.
@@ -108,7 +108,7 @@ api_tokens = Table(
     Column("key", String(32), nullable=False, unique=True),
     Column("token_sha256", String(64), nullable=False, unique=True),
     Column("name", Text, nullable=False),
-    Column("site_id", String(64), ForeignKey("sites.id"), nullable=False),
+    site_column(),
     Column("scopes", JSON, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("created_by", Text, nullable=False),

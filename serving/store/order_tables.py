@@ -5,7 +5,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    ForeignKey,
     Index,
     Integer,
     String,
@@ -14,12 +13,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from serving.store.tables import Exact, Key, metadata
-
-
-def _site() -> Column[str]:
-    return Column("site_id", String(64), ForeignKey("sites.id"), nullable=False)
-
+from serving.store.tables import Exact, Key, metadata, site_column
 
 # An order is known by its accession number and its placer's number: several procedures may stand under one
 # accession; `accession_system` and `placer_system` say whose numbers these are, where the sender did (FHIR).
@@ -30,7 +24,7 @@ orders = Table(
     "orders",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
+    site_column(),
     Column("key", String(32), nullable=False, unique=True),
     Column("accession", Exact, nullable=False),
     Column("placer", Exact, nullable=False),
@@ -68,7 +62,7 @@ hl7_senders = Table(
     "hl7_senders",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
+    site_column(),
     Column("key", String(32), nullable=False, unique=True),
     Column("network", String(64), nullable=False),
     Column("application", Text, nullable=False),
@@ -85,7 +79,7 @@ hl7_messages = Table(
     "hl7_messages",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
+    site_column(),
     Column("sender", Text, nullable=False),
     Column("control_id", Text, nullable=False),
     Column("sha256", String(64), nullable=False),

@@ -14,7 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from serving.store.tables import Key, metadata
+from serving.store.tables import Key, metadata, site_column
 
 # One row for some bytes that a site refused for one reason; the same again counts `n_times` up. `object` is
 # where the bytes are, NULL if none are kept; `corrected` is the file that was made of them and taken in.
@@ -23,7 +23,7 @@ quarantine = Table(
     "quarantine",
     metadata,
     Column("id", Key, primary_key=True),
-    Column("site_id", String(64), ForeignKey("sites.id"), nullable=False),
+    site_column(),
     Column("key", String(32), nullable=False, unique=True),
     Column("state", String(16), nullable=False),
     Column("reason", String(64), nullable=False),

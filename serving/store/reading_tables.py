@@ -19,16 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from serving.store.tables import Key, metadata
-
-
-def _site() -> Column[str]:
-    return Column("site_id", String(64), ForeignKey("sites.id"), nullable=False)
-
-
-def _study() -> Column[int]:
-    return Column("study_id", Key, ForeignKey("studies.id"), nullable=False)
-
+from serving.store.tables import Key, metadata, site_column, study_column
 
 # A lease: who reads a study until when. `slot` 1 is the read, 2 the second, blinded one, 3 their
 # adjudication. One that has expired is ended (`ending`) in the transaction that gives the study
@@ -37,8 +28,8 @@ claims = Table(
     "claims",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
-    _study(),
+    site_column(),
+    study_column(),
     Column("slot", Integer, nullable=False),
     Column("reader", Text, nullable=False),
     Column("transaction_uid", Text, nullable=True),
@@ -75,8 +66,8 @@ reads = Table(
     "reads",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
-    _study(),
+    site_column(),
+    study_column(),
     Column("claim_id", Key, ForeignKey("claims.id"), nullable=True),
     Column("score_id", Key, ForeignKey("scores.id"), nullable=True),
     Column("revision", Integer, nullable=True),
@@ -133,8 +124,8 @@ discrepancies = Table(
     "discrepancies",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
-    _study(),
+    site_column(),
+    study_column(),
     Column("read_id", Key, ForeignKey("reads.id"), nullable=False),
     Column("score_id", Key, ForeignKey("scores.id"), nullable=False),
     Column("model_name", Text, nullable=False),
@@ -153,8 +144,8 @@ referrals = Table(
     "referrals",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
-    _study(),
+    site_column(),
+    study_column(),
     Column("key", String(32), nullable=False, unique=True),
     Column("to_site_id", String(64), ForeignKey("sites.id"), nullable=True),
     Column("kind", String(16), nullable=False),
@@ -184,8 +175,8 @@ deliveries = Table(
     "deliveries",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
-    _study(),
+    site_column(),
+    study_column(),
     Column("kind", String(16), nullable=False),
     Column("receiver", String(128), nullable=False),
     Column("content_uid", String(128), nullable=False),

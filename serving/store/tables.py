@@ -40,8 +40,14 @@ metadata = MetaData(
 )
 
 
-def _site() -> Column[str]:
+def site_column() -> Column[str]:
+    """Give the column of the site that a row belongs to."""
     return Column("site_id", String(64), ForeignKey("sites.id"), nullable=False)
+
+
+def study_column() -> Column[int]:
+    """Give the column of the study that a row is about, one of several."""
+    return Column("study_id", Key, ForeignKey("studies.id"), nullable=False)
 
 
 sites = Table(
@@ -56,7 +62,7 @@ patients = Table(
     "patients",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
+    site_column(),
     Column("issuer", Text, nullable=False),
     Column("identifier", Text, nullable=False),
     Column("name", Text, nullable=False),
@@ -71,7 +77,7 @@ studies = Table(
     "studies",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
+    site_column(),
     Column("key", String(32), nullable=False, unique=True),
     Column("uid", Text, nullable=False),
     Column("patient_id", Key, ForeignKey("patients.id"), nullable=True),
@@ -116,8 +122,8 @@ instances = Table(
     "instances",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
-    Column("study_id", Key, ForeignKey("studies.id"), nullable=False),
+    site_column(),
+    study_column(),
     Column("sop_instance_uid", Text, nullable=False),
     Column("sop_class_uid", Text, nullable=True),
     Column("series_uid", Text, nullable=False),
@@ -139,8 +145,8 @@ series = Table(
     "series",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
-    Column("study_id", Key, ForeignKey("studies.id"), nullable=False),
+    site_column(),
+    study_column(),
     Column("uid", Text, nullable=False),
     Column("modality", String(16), nullable=False),
     Column("number", Integer, nullable=True),
@@ -155,7 +161,7 @@ study_listings = Table(
     "study_listings",
     metadata,
     Column("study_id", Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
-    _site(),
+    site_column(),
     Column("uid", Exact, nullable=False),
     Column("patient", Exact, nullable=False),
     Column("issuer", Exact, nullable=False),
@@ -188,8 +194,8 @@ scores = Table(
     "scores",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
-    Column("study_id", Key, ForeignKey("studies.id"), nullable=False),
+    site_column(),
+    study_column(),
     Column("revision", Integer, nullable=False),
     Column("scored_at", BigInteger, nullable=False),
     Column("model_name", Text, nullable=False),
@@ -226,7 +232,7 @@ queue_entries = Table(
     "queue_entries",
     metadata,
     Column("study_id", Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
-    _site(),
+    site_column(),
     Column("is_waiting", Boolean, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     Column("tier", String(16), nullable=False),
@@ -258,8 +264,8 @@ consents = Table(
     "consents",
     metadata,
     Column("id", Key, primary_key=True),
-    _site(),
-    Column("study_id", Key, ForeignKey("studies.id"), nullable=False),
+    site_column(),
+    study_column(),
     Column("consent", String(16), nullable=False),
     Column("said_by", Text, nullable=False),
     Column("said_at", BigInteger, nullable=False),
@@ -272,7 +278,7 @@ quality_answers = Table(
     "quality_answers",
     metadata,
     Column("study_id", Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
-    _site(),
+    site_column(),
     Column("findings", JSON, nullable=False),
     Column("looked_at", BigInteger, nullable=False),
 )
@@ -295,7 +301,7 @@ exported_studies = Table(
     metadata,
     Column("export_id", Key, ForeignKey("exports.id"), primary_key=True, autoincrement=False),
     Column("study_id", Key, ForeignKey("studies.id"), primary_key=True, autoincrement=False),
-    _site(),
+    site_column(),
     Column("n_files", Integer, nullable=True),
     Index("ix_exported_studies_study_id", "study_id"),
 )

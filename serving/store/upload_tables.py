@@ -18,7 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from serving.store.tables import Key, metadata
+from serving.store.tables import Key, metadata, site_column
 
 # Files that their sender calls one thing. `key` is the sender's own word and its `owner`'s alone; a file
 # without one is a batch by itself (`is_single`). `take_key` is the Idempotency-Key under which the batch is
@@ -27,7 +27,7 @@ upload_batches = Table(
     "upload_batches",
     metadata,
     Column("id", Key, primary_key=True),
-    Column("site_id", String(64), ForeignKey("sites.id"), nullable=False),
+    site_column(),
     Column("owner", Text, nullable=False),
     Column("key", String(128), nullable=False),
     Column("is_single", Boolean, nullable=False),
@@ -51,7 +51,7 @@ uploads = Table(
     "uploads",
     metadata,
     Column("id", Key, primary_key=True),
-    Column("site_id", String(64), ForeignKey("sites.id"), nullable=False),
+    site_column(),
     Column("batch_id", Key, ForeignKey("upload_batches.id"), nullable=False),
     Column("key", String(32), nullable=False, unique=True),
     Column("name", Text, nullable=False),
