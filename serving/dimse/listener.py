@@ -15,6 +15,7 @@ from serving.dimse.errors import BrokenLineError, DimseError, GarbledError, Refu
 from serving.dimse.line import Line
 from serving.dimse.pdu import write_abort
 from serving.errors import StartError
+from serving.sockets import listening_socket
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +32,9 @@ def open_listener(host: str, port: int, *, n_waiting: int = 256) -> socket.socke
     StartError
         If it cannot be had.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen(n_waiting)
+        listener = listening_socket(host, port, n_waiting=n_waiting)
     except OSError as error:
-        listener.close()
         raise StartError(
             f"port {port} on {host} cannot be used for DICOM ({error.strerror}): "
             "name another by FIRSTREAD_DICOM_PORT."

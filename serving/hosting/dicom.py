@@ -16,13 +16,13 @@ from serving.dimse.listener import Listener, open_listener
 from serving.dimse.peer import Parts, Terms
 from serving.errors import StartError
 from serving.hosting.server import is_loopback
+from serving.hosting.tls import load_files, server_context
 from serving.intake.pace import Pace
 from serving.intake.service import Intake
 from serving.operations.dicom import DicomFigures
 
 # Of the time that a stop may take, beside the HTTP server's.
 _SECONDS_TO_STOP = 10.0
-_VERIFYING = {"off": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,8 @@ def server_tls(settings: DicomSettings) -> Callable[[], ssl.SSLContext] | None:
     """
     if settings.dicom_tls_certificate is None:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = server_context(settings.dicom_tls_client_certificates)
     _load(context, settings)
-    context.verify_mode = _VERIFYING[settings.dicom_tls_client_certificates]
     return lambda: context
 
 
@@ -129,18 +127,10 @@ def client_tls(settings: DicomSettings) -> Callable[[], ssl.SSLContext]:
 
 
 def _load(context: ssl.SSLContext, settings: DicomSettings) -> None:
-    if settings.dicom_tls_certificate is not None:
-        try:
-            context.load_cert_chain(settings.dicom_tls_certificate, settings.dicom_tls_key)
-        except (OSError, ssl.SSLError) as error:
-            raise StartError(
-                f"FIRSTREAD_DICOM_TLS_CERTIFICATE {settings.dicom_tls_certificate} and _KEY "
-                f"{settings.dicom_tls_key}: {error}."
-            ) from error
-    if settings.dicom_tls_client_ca is not None:
-        try:
-            context.load_verify_locations(settings.dicom_tls_client_ca)
-        except (OSError, ssl.SSLError) as error:
-            raise StartError(
-                f"FIRSTREAD_DICOM_TLS_CLIENT_CA {settings.dicom_tls_client_ca}: {error}."
-            ) from error
+    load_files(
+        context,
+        "FIRSTREAD_DICOM_TLS",
+        certificate=settings.dicom_tls_certificate,
+        key=settings.dicom_tls_key,
+        client_ca=settings.dicom_tls_client_ca,
+    )

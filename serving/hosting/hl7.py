@@ -11,6 +11,7 @@ from serving.orders.inbox import Inbox
 from serving.orders.listener import MllpLimits, listening
 from serving.orders.service import Orders
 from serving.settings import Settings
+from serving.sockets import listening_socket
 
 
 def open_hl7_socket(settings: Settings, *, allow_remote: bool) -> socket.socket | None:
@@ -29,14 +30,9 @@ def open_hl7_socket(settings: Settings, *, allow_remote: bool) -> socket.socket 
             f"FIRSTREAD_HL7_HOST {host} can be reached from other machines, and orders name patients: set "
             "FIRSTREAD_HL7_TLS=true, or add --allow-remote if the network itself is sealed."
         )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen(64)
+        listener = listening_socket(host, port, n_waiting=64)
     except OSError as error:
-        listener.close()
         raise StartError(
             f"FIRSTREAD_HL7_PORT {port} on {host} cannot be used ({error.strerror}): name another."
         ) from error

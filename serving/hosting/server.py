@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from serving.errors import StartError
 from serving.hosting.peer_certificate import CertifiedProtocol
+from serving.sockets import listening_socket
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +46,9 @@ def open_socket(host: str, port: int, *, allow_remote: bool, with_sign_in: bool)
             f"{host} can be reached from other machines, and what they send, passwords too, could be read on "
             "the way: put a proxy with TLS in front of it, and add --allow-remote."
         )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends without delay (TCP_NODELAY) only where the protocol is named: without it each answer
-    # on a connection that is kept waited 40 ms for the receiver's acknowledgement of its head.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
-        listener.listen(128)
+        listener = listening_socket(host, port, n_waiting=128)
     except OSError as error:
-        listener.close()
         raise StartError(
             f"port {port} on {host} cannot be used ({error.strerror}): name another by --port."
         ) from error
