@@ -9,13 +9,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.errors import STATUS_OF_PROBLEM, Problem, ServiceError
 from serving.identity.caller import SignedInBy, acting_caller
+from serving.network_addresses import customer_network
 from serving.problems import document
 
 # Of 200 bytes each. One that is pushed out begins anew, full; to profit, a sender needs as many addresses.
@@ -117,12 +118,6 @@ def key_of_address(address: str) -> str | None:
     ('192.0.2.7', '2001:db8::/64', None)
     """
     try:
-        parsed = ip_address(address)
+        return None if ip_address(address).is_loopback else customer_network(address)
     except ValueError:
         return address  # a Unix socket's, or a test's
-    if parsed.is_loopback:
-        return None
-    if isinstance(parsed, IPv6Address):
-        mapped = parsed.ipv4_mapped
-        return str(mapped) if mapped else str(ip_network((parsed, 64), strict=False))
-    return str(parsed)

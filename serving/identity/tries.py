@@ -13,12 +13,12 @@ References
 """
 
 import hashlib
-import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from serving.identity.refused_sign_in import Reason, SignInRefusedError
+from serving.network_addresses import customer_network
 from serving.store.database import Database
 from serving.store.second_factors import Failures, clear_failures, failures_of, forget_failures, set_failures
 from serving.store.turns import take_turns_at
@@ -127,14 +127,9 @@ def network_of(address: str | None) -> str:
     ('2001:db8::/64', '192.0.2.7', 'unknown')
     """
     try:
-        known = ipaddress.ip_address(address or "")
+        return customer_network(address or "")
     except ValueError:
         return "unknown" if address is None else _hashed(address)
-    if isinstance(known, ipaddress.IPv6Address):
-        if known.ipv4_mapped is not None:
-            return str(known.ipv4_mapped)
-        return str(ipaddress.ip_network((known, 64), strict=False))
-    return str(known)
 
 
 def _counted(thing: Thing, before: Failures | None, now_us: int) -> Failures:

@@ -14,9 +14,9 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any, Protocol, TypeVar
 
+from serving.network_addresses import plain_address
 from serving.orders.framing import Framer, NoFrameError, framed
 
 log = logging.getLogger(__name__)
@@ -305,5 +305,4 @@ def _plain_address(name: str) -> str:
     >>> _plain_address("::ffff:192.0.2.7"), _plain_address("fe80::1%eth0")
     ('192.0.2.7', 'fe80::1')
     """
-    address = ip_address(name.partition("%")[0])
-    return str(getattr(address, "ipv4_mapped", None) or address)
+    return str(plain_address(name.partition("%")[0]))

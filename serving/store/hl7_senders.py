@@ -2,10 +2,11 @@
 
 import secrets
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from sqlalchemy import Connection, delete, insert, select
 
+from serving.network_addresses import plain_address
 from serving.store.order_tables import hl7_messages, hl7_senders
 from serving.store.tenancy import Scope, within
 from serving.store.upserts import insert as insert_or
@@ -31,9 +32,7 @@ class Hl7Sender:
 
     def is_from(self, address: str) -> bool:
         """Whether an address is in its network."""
-        given = ip_address(address)
-        mapped = getattr(given, "ipv4_mapped", None)
-        return (mapped or given) in ip_network(self.network)
+        return plain_address(address) in ip_network(self.network)
 
     def is_named(self, application: str, facility: str) -> bool:
         """Whether this is what a message calls its sender."""
