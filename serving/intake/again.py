@@ -14,31 +14,11 @@ from serving.intake.arrival import Arrival
 from serving.intake.context import SenderContext
 from serving.intake.door import Door
 from serving.intake.service import Intake
-from serving.intake.upload import UploadedFile
+from serving.intake.upload import FilesAtHand, UploadedFile
 from serving.quarantine.retrying import Retaken
 from serving.store.audit_chain import Who
 from serving.store.objects import hash_file
 from serving.worklist.policy import DoctorPriority
-
-
-class _Held:
-    """A file of this machine in the place of an upload (:class:`serving.intake.upload.Received`)."""
-
-    def __init__(self, folder: Path, fill: Callable[[Path], None], name: str) -> None:
-        self.folder = folder
-        path = folder / "000001"
-        fill(path)
-        self.files = [UploadedFile(path, name, hash_file(path).sha256)]
-
-    def scratch(self) -> Path:
-        """Make a folder for what comes out of archives."""
-        folder = self.folder / "scratch"
-        folder.mkdir()
-        return folder
-
-    def fingerprint(self) -> str:
-        """Give the SHA-256 of what is taken."""
-        return self.files[0].sha256
 
 
 @dataclass(frozen=True)
@@ -54,14 +34,16 @@ class TakingAgain:
         """
         folder = Path(tempfile.mkdtemp(dir=self.intake.spool))
         try:
-            upload = _Held(folder, fill, name)
+            path = folder / "000001"
+            fill(path)
+            upload = FilesAtHand(folder, [UploadedFile(path, name, hash_file(path).sha256)])
             outcome = self.intake.take(
                 upload,
                 SenderContext(PatientContext(), DoctorPriority.ROUTINE),
                 site=site,
                 who=who,
                 door=Door.QUARANTINE,
-                arrival=Arrival.PART if is_dicom(upload.files[0].path) else Arrival.WHOLE,
+                arrival=Arrival.PART if is_dicom(path) else Arrival.WHOLE,
             )
         except OSError as error:
             if error.errno not in FULL_DISK:

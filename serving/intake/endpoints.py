@@ -54,13 +54,18 @@ def build_router(intake: Intake) -> APIRouter:
         with its reason. If none can be taken the answer is a problem document that names them all.
         """
         outcome = await receive(request, intake, site=site, who=who, idempotency_key=idempotency_key)
-        if not outcome.is_new and not outcome.is_repeat:
-            response.status_code = status.HTTP_200_OK
-        if outcome.is_repeat:
-            response.headers["Idempotent-Replayed"] = "true"
-        return UploadAnswer.of(outcome)
+        return answer_with_outcome(outcome, response)
 
     return router
+
+
+def answer_with_outcome(outcome: Outcome, response: Response) -> UploadAnswer:
+    """Answer a request that took files: 200 if all were known, and whether the answer is given again."""
+    if not outcome.is_new and not outcome.is_repeat:
+        response.status_code = status.HTTP_200_OK
+    if outcome.is_repeat:
+        response.headers["Idempotent-Replayed"] = "true"
+    return UploadAnswer.of(outcome)
 
 
 async def receive(

@@ -9,7 +9,7 @@ import hashlib
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -58,6 +58,35 @@ class Received(Protocol):
 
     def fingerprint(self) -> str:
         """Give the SHA-256 of what was sent, by which a repeated request is known."""
+
+
+@dataclass(slots=True)
+class FilesAtHand:
+    """An upload whose files are there already, in a folder that its owner removes."""
+
+    folder: Path
+    files: list[UploadedFile]
+
+    def scratch(self) -> Path:
+        """Make a folder for what comes out of archives."""
+        return _scratch_in(self.folder)
+
+    def fingerprint(self) -> str:
+        """Give the SHA-256 of what is taken: names and bytes."""
+        return _digest_of(self.files).hexdigest()
+
+
+def _scratch_in(folder: Path) -> Path:
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    return scratch
+
+
+def _digest_of(files: Iterable[UploadedFile]) -> "hashlib._Hash":
+    digest = hashlib.sha256()
+    for item in files:
+        digest.update(f"{item.name}\0{item.sha256}\0".encode())
+    return digest
 
 
 @dataclass(slots=True)
@@ -187,15 +216,11 @@ class Upload:
 
     def scratch(self) -> Path:
         """Make a folder for what comes out of archives; it goes when the upload goes."""
-        folder = self.folder / "scratch"
-        folder.mkdir()
-        return folder
+        return _scratch_in(self.folder)
 
     def fingerprint(self) -> str:
         """Give the SHA-256 of what was sent: names, bytes and fields."""
-        digest = hashlib.sha256()
-        for item in self.files:
-            digest.update(f"{item.name}\0{item.sha256}\0".encode())
+        digest = _digest_of(self.files)
         for name, value in sorted(self.fields.items()):
             digest.update(f"{name}\0{value}\0".encode())
         return digest.hexdigest()

@@ -6,35 +6,20 @@ accession number while they write.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from serving.audit.trail import AuditTrail
+from serving.intake.service import Queue, UnscoredPlacer
 from serving.orders.traces import received_order, refused_order
 from serving.store.audit_chain import Who
 from serving.store.database import Database
 from serving.store.events import add_events
-from serving.store.jobs import Job
 from serving.store.order_matching import Match, apply_order
 from serving.store.orders import Order, StoredOrder, add_order, change_order, hold_orders
-from serving.store.queue import Placement
 from serving.store.times import now_us
 
 if TYPE_CHECKING:  # the database has one home, the store
     from sqlalchemy import Connection
-
-
-class Queue(Protocol):
-    """Takes the jobs of studies that are to be scored anew (:class:`serving.scoring.durable.JobQueue`)."""
-
-    def enqueue(self, connection: "Connection", job: Job) -> None:
-        """Put a job into the queue in the connection's transaction."""
-
-
-class UnscoredPlacer(Protocol):
-    """Gives a study its place before it has a score (:class:`serving.worklist.placement.Placer`)."""
-
-    def unscored(self, received_at_us: int, priority: str) -> Placement:
-        """Place a study from when it was received and what its doctor asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response, status
 
+from serving.intake.endpoints import answer_with_outcome
 from serving.intake.schemas import UploadAnswer
 from serving.uploads.endpoints import ActingSender
 from serving.uploads.schemas import BatchEnd, BatchView
@@ -40,10 +41,6 @@ def build_router(uploads: Uploads) -> APIRouter:
         end = end or BatchEnd()
         fields = {} if end.context is None else end.context.model_dump(exclude_unset=True, exclude_none=True)
         outcome = uploads.complete(batch, sender=sender, n_files=end.files, fields=fields)
-        if not outcome.is_new and not outcome.is_repeat:
-            response.status_code = status.HTTP_200_OK
-        if outcome.is_repeat:
-            response.headers["Idempotent-Replayed"] = "true"
-        return UploadAnswer.of(outcome)
+        return answer_with_outcome(outcome, response)
 
     return router

@@ -1,6 +1,5 @@
 """The files of a batch as one upload, for the intake to take as it takes every other."""
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -8,38 +7,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from serving.intake.upload import UploadedFile
+from serving.intake.upload import FilesAtHand, UploadedFile
 from serving.store.uploads import StoredUpload
 from serving.uploads.kept import KeptFiles, elsewhere
 
 
-class BatchFiles:
-    """An upload whose files are there already (:class:`serving.intake.upload.Received`).
-
-    `files` are second names of the bytes: the intake may move them, and should it fail they are there still.
-    """
-
-    def __init__(self, folder: Path, files: list[UploadedFile]) -> None:
-        self.folder = folder
-        self.files = files
-
-    def scratch(self) -> Path:
-        """Make a folder for what comes out of archives."""
-        folder = self.folder / "scratch"
-        folder.mkdir()
-        return folder
-
-    def fingerprint(self) -> str:
-        """Give the SHA-256 of what was sent: names and bytes."""
-        digest = hashlib.sha256()
-        for item in self.files:
-            digest.update(f"{item.name}\0{item.sha256}\0".encode())
-        return digest.hexdigest()
-
-
 @contextmanager
-def gathered(uploads: Sequence[StoredUpload], kept: KeptFiles, *, spool: Path) -> Iterator[BatchFiles]:
+def gathered(uploads: Sequence[StoredUpload], kept: KeptFiles, *, spool: Path) -> Iterator[FilesAtHand]:
     """Put the files of a batch together in a folder of the spool, which goes at the end.
+
+    They have second names there: the intake may move them, and should it fail their bytes are there still.
 
     Raises
     ------
@@ -53,7 +30,7 @@ def gathered(uploads: Sequence[StoredUpload], kept: KeptFiles, *, spool: Path) -
             path = folder / f"{number:06d}"
             _name_again(kept.path_of(upload.key), path, upload)
             files.append(UploadedFile(path, upload.name, upload.sha256 or ""))
-        yield BatchFiles(folder, files)
+        yield FilesAtHand(folder, files)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
