@@ -30,6 +30,8 @@ from data.dicom.files import (
 )
 
 _SPECIFIC_CHARACTER_SET = 0x00080005
+_LONGEST_UID = 64
+_UID_LETTERS = frozenset("0123456789.")
 _AGE_UNIT_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 
 
@@ -244,3 +246,14 @@ def age_years_of(dataset: Dataset) -> float | None:
         return None
     years = seen.year - born.year - ((seen.month, seen.day) < (born.month, born.day))
     return float(years) if 0 <= years <= 130 else None
+
+
+def has_letters_of_uid(text: str) -> bool:
+    """Whether a text could be a UID by its length and letters (PS3.5 9.1): if not, it may be a name.
+
+    Examples
+    --------
+    >>> has_letters_of_uid("1.2.840.10008.1.1"), has_letters_of_uid("Wang^Fang")
+    (True, False)
+    """
+    return len(text) <= _LONGEST_UID and set(text) <= _UID_LETTERS

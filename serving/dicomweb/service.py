@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from data.dicom.header import has_letters_of_uid
 from serving.audit.trail import AuditTrail
 from serving.errors import Problem, ServiceError
 from serving.identity.caller import Caller
@@ -12,10 +13,6 @@ from serving.store.dicom_images import DicomImage, find_images
 from serving.store.objects import ObjectStore
 from serving.store.tenancy import NETWORK
 from serving.studies.rendering import Renderer
-
-# A UID has 64 characters (PS3.5 9.1); who sends more has something else in mind.
-_LONGEST_UID = 64
-_UID_LETTERS = frozenset("0123456789.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +109,7 @@ class DicomWeb:
     def _note_refusal(self, place: Place, *, caller: Caller, what: str) -> None:
         # what is no UID may be anything that somebody typed, a patient's name too
         uid = place.study_uid
-        named = uid if len(uid) <= _LONGEST_UID and set(uid) <= _UID_LETTERS else None
+        named = uid if has_letters_of_uid(uid) else None
         self.trail.note(
             AuditEvent(
                 Action.VIEWED_STUDY,

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from data.dicom.files import is_dicom
-from data.dicom.header import Header, read_header
+from data.dicom.header import Header, has_letters_of_uid, read_header
 from data.errors import ImageError
 from serving.store.quarantine import HeaderFacts
 
-# A UID has 64 characters, an identifier or an issuer 64 as well (PS3.5 6.2): more is no such thing.
+# An identifier or an issuer has 64 characters (PS3.5 6.2): more is no such thing.
 _LONGEST = 64
-_UID_LETTERS = frozenset("0123456789.")
 
 
 def header_facts(path: Path) -> HeaderFacts:
@@ -34,7 +33,7 @@ def header_facts(path: Path) -> HeaderFacts:
 def _uid(header: Header, keyword: str) -> str:
     """Give a UID; what is none may be anything, a name too, and the trail names studies by their UIDs."""
     value = header.text(keyword)
-    return value if len(value) <= _LONGEST and set(value) <= _UID_LETTERS else ""
+    return value if has_letters_of_uid(value) else ""
 
 
 def _short(header: Header, keyword: str) -> str:

@@ -1,6 +1,6 @@
 """Takes studies for readers: by choice or the next one due; renews, releases and passes on what they hold."""
 
-import secrets
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -421,7 +421,7 @@ class Claims:
     def _new_claim(
         self, study: StudyAtHand, slot: Slot, reader: str, transaction_uid: str | None, now_us: int
     ) -> NewClaim:
-        uid = transaction_uid or _new_uid()
+        uid = transaction_uid or f"2.25.{uuid.uuid4().int}"  # PS3.5 B.2
         expires_at_us = now_us + round(self.terms.lease_s * _US)
         return NewClaim(study.site, study.id, int(slot), reader, uid, now_us, expires_at_us)
 
@@ -493,9 +493,3 @@ def _own(study: StudyAtHand, caller: Caller) -> Claim:
 
 def _facts(claim: Claim, by: str) -> Mapping[str, object]:
     return {"slot": claim.slot, "by": by, "expires_at_us": claim.expires_at_us}
-
-
-def _new_uid() -> str:
-    # PS3.5 B.2: a UUID as a decimal integer, variant and version set as RFC 9562 says
-    number = (secrets.randbits(128) & ~(0xF << 76) & ~(0x3 << 62)) | (4 << 76) | (2 << 62)
-    return f"2.25.{number}"

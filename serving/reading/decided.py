@@ -1,9 +1,22 @@
-"""What of a read the audit trail keeps: what was decided and on what grounds, and no text of the reader's."""
+"""What was decided: in plain values for its reader, and for the audit trail without a text of theirs."""
 
 import hashlib
 from collections.abc import Mapping
 
-from serving.store.reads import StoredRead
+from serving.store.reads import Decision, StoredRead
+
+
+def said(decision: Decision) -> Mapping[str, object]:
+    """Give a decision in plain JSON values, all but the coded diagnosis."""
+    return {
+        "diagnosis_text": decision.diagnosis_text,
+        "action": decision.action,
+        "interval_days": decision.interval_days,
+        "priority": decision.priority,
+        "findings": list(decision.findings),
+        "key_images": list(decision.key_images),
+        "note": decision.note,
+    }
 
 
 def facts_of_read(read: StoredRead) -> Mapping[str, object]:

@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import BaseModel, Field
 
 from serving.reading.codes import Scheme, ValueSet
+from serving.reading.decided import said
 from serving.reading.draft_schemas import Action, FindingVerdict, KeyImageChoice
 from serving.reading.reads import History, Kept
 from serving.reading.slots import Slot
@@ -51,7 +52,6 @@ class ReadView(BaseModel):
     @classmethod
     def of(cls, read: StoredRead, codes: ValueSet) -> Self:
         """Put a stored read into words."""
-        decision = read.decision
         return cls.model_validate(
             {
                 "id": read.id,
@@ -68,13 +68,7 @@ class ReadView(BaseModel):
                 "score": read.score_id,
                 "save_key": read.save_key,
                 "diagnosis": _diagnosis(read, codes),
-                "diagnosis_text": decision.diagnosis_text,
-                "action": decision.action,
-                "interval_days": decision.interval_days,
-                "priority": decision.priority,
-                "findings": list(decision.findings),
-                "key_images": list(decision.key_images),
-                "note": decision.note,
+                **said(read.decision),
             }
         )
 

@@ -1,6 +1,6 @@
 """Keeps what readers write and decide: drafts saved over and over, signatures, and who may see what."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -116,10 +116,10 @@ class Reads:
         if study is None:
             self._note_refusal(Action.VIEWED_STUDY, caller)
             raise no_study(key)
-        if not drafts:
-            raise ServiceError(Problem.NOT_FOUND, "You have no draft of this study.")
         claim = study.claim_of(caller.who.name)
-        draft = next((one for one in drafts if claim and one.slot == claim.slot), drafts[0])
+        draft = _current(drafts, claim)
+        if draft is None:
+            raise ServiceError(Problem.NOT_FOUND, "You have no draft of this study.")
         self._note(study, caller, {"shown": "draft", "version": draft.version})
         return Kept(study, draft, claim)
 
@@ -157,10 +157,7 @@ class Reads:
             drafts = [] if study is None else self._drafts(connection, study, caller)
         if study is None:
             raise no_study(key)
-        claim = study.claim_of(name)
-        draft = next(
-            (one for one in drafts if claim and one.slot == claim.slot), drafts[0] if drafts else None
-        )
+        draft = _current(drafts, study.claim_of(name))
         signed = [read for read in found if read.signed_at_us is not None]
         shown = tuple(read for read in signed if visible(read, study, name, now_us=now_us))
         if shown:
@@ -408,3 +405,9 @@ class Reads:
             details={"reason": Problem.NOT_FOUND},
         )
         self.trail.note(event)
+
+
+def _current(drafts: Sequence[StoredRead], claim: Claim | None) -> StoredRead | None:
+    """Give the draft that belongs to a claim, else the first."""
+    first = drafts[0] if drafts else None
+    return next((one for one in drafts if claim and one.slot == claim.slot), first)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from serving.errors import Problem, ServiceError
+from serving.reading.decided import said
 from serving.reading.draft_schemas import SignRequest
 from serving.store.reading_state import StudyAtHand
 from serving.store.reads import StoredRead
@@ -73,11 +74,5 @@ def plain(draft: StoredRead) -> Mapping[str, object]:
         "save_key": draft.save_key,
         "seen_score": draft.score_id,
         "diagnosis": coded,
-        "diagnosis_text": decision.diagnosis_text,
-        "action": decision.action,
-        "interval_days": decision.interval_days,
-        "priority": decision.priority,
-        "findings": list(decision.findings),
-        "key_images": list(decision.key_images),
-        "note": decision.note,
+        **said(decision),
     }
