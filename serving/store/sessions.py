@@ -222,16 +222,6 @@ def forget_devices_of(connection: Connection, user_id: int) -> None:
     connection.execute(delete(known_devices).where(known_devices.c.user_id == user_id))
 
 
-def count_open(connection: Connection, *, now_us: int) -> int:
-    """Give how many sessions are open."""
-    query = (
-        select(func.count())
-        .select_from(sessions)
-        .where(sessions.c.ended_at.is_(None), sessions.c.expires_at > now_us)
-    )
-    return connection.execute(query).scalar_one()
-
-
 def load_person(connection: Connection, link: OneTimeLink) -> Person | None:
     """Give whose link it is."""
     return None if link.user_id is None else find_person(connection, user_id=link.user_id)
