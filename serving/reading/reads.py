@@ -140,7 +140,7 @@ class Reads:
             raise no_study(key)
         shown = tuple(read for read in found if visible(read, study, name, now_us=now_us))
         self._note(study, caller, {"shown": "reads", "reads": [read.id for read in shown]})
-        return History(study, shown, is_blinded(study, name, now_us=now_us))
+        return History(study, shown, self._is_blind(study, name, now_us))
 
     def desk(self, key: str, caller: Caller) -> Desk:
         """Give what belongs on a study's page; that reads of it are shown is noted, all else with the page.
@@ -162,8 +162,7 @@ class Reads:
         shown = tuple(read for read in signed if visible(read, study, name, now_us=now_us))
         if shown:
             self._note(study, caller, {"shown": "reads", "reads": [read.id for read in shown]})
-        blinded = is_blinded(study, name, now_us=now_us)
-        return Desk(study, draft, shown, blinded, may_amend(study, caller))
+        return Desk(study, draft, shown, self._is_blind(study, name, now_us), may_amend(study, caller))
 
     def save(self, key: str, caller: Caller, save: Save) -> Kept:
         """Keep a draft. It is kept also when the lease has expired, which the answer shows; nothing is lost.
@@ -365,6 +364,11 @@ class Reads:
                 )
             keys = [str(line["key"]) for line in score.probabilities]
         return Shown(frames_of(connection, scope=caller.scope, study_id=study.id), keys)
+
+    def _is_blind(self, study: StudyAtHand, reader: str, now_us: int) -> bool:
+        """Whether there are two readers of a study, of whom somebody is kept from the other's."""
+        is_twice = is_read_twice(study, second_tiers=self.terms.second_tiers)
+        return is_twice and is_blinded(study, reader, now_us=now_us)
 
     def _drafts(self, connection: "Connection", study: StudyAtHand, caller: Caller) -> list[StoredRead]:
         return drafts_of(connection, scope=caller.scope, study_id=study.id, reader=caller.who.name)

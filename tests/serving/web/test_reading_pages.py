@@ -145,3 +145,12 @@ def test_signing_out_gives_back_what_was_held(room: ReadingRoom) -> None:
     assert room.reader("bo").post("/api/v1/worklist/next").json()["claim"]["study"] == key
     ended = room.rows("claim-ended")
     assert [(row.actor, '"by":"sign-out"' in row.details) for row in ended] == [("ann", True)]
+
+
+def test_a_study_that_one_reader_reads_says_nothing_of_two(room: ReadingRoom) -> None:
+    key = room.send()
+    ann = room.reader("ann")
+    assert "Two readers" not in ann.get(f"/studies/{key}?lang=en").text
+    assert history(ann, key)["is_blinded"] is False
+    claim(ann, key)
+    assert "Two readers" not in room.reader("bo").get(f"/studies/{key}?lang=en").text
